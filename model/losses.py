@@ -1,0 +1,67 @@
+"""Errors and the training loss (KSOF section 3.5). Poses are in mm; T frames of N = 3 J coordinates."""
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from model.ksof import Prediction
+
+TYPICAL_ERROR_MM = 25.0  # where the learned weights start: at their optimum for a path that is this far off
+
+
+def joint_distances(predicted: Tensor, truth: Tensor) -> Tensor:
+    """Euclidean distances of joints, (..., N) and (..., N) -> (..., J), mm."""
+    assert predicted.shape == truth.shape, f'{tuple(predicted.shape)} predicted, {tuple(truth.shape)} true'
+    return (predicted - truth).unflatten(-1, (-1, 3)).norm(dim=-1)
+
+
+def mpjpe(predicted: Tensor, truth: Tensor) -> Tensor:
+    """Mean per joint position error: the mean distance over batch, frames and joints, mm."""
+    return joint_distances(predicted, truth).mean()
+
+
+def joint_point_smoothness(poses: Tensor) -> Tensor:
+    """JPS: the mean norm of the joints' second differences along time (B, T, N), mm per frame squared. T >= 3."""
+    if poses.shape[1] < 3:
+        raise ValueError(f'joint point smoothness needs at least 3 frames, got {poses.shape[1]}')
+    acceleration = torch.diff(poses, n=2, dim=1)
+    return acceleration.unflatten(-1, (-1, 3)).norm(dim=-1).mean()
+
+
+class LossTerms(NamedTuple):
+    """Scalars of one batch: the total that is minimised and what it is made of."""
+
+    total: Tensor
+    fused: Tensor
+    temporal: Tensor
+    spatial: Tensor
+    jps: Tensor
+    a: Tensor
+    b: Tensor
+
+
+class KSOFLoss(nn.Module):
+    """MPJPE of the fused prediction, plus both paths weighted by learned uncertainties a (S-GCN) and b (K-TCN and JPS).
+
+    total = MPJPE(Y) + L_S / (2 a^2) + L_T / (2 b^2) + log a + log b with L_T = L_K^2 + jps_weight * JPS(Y)^2. The
+    logarithms are the parameters, which keeps a and b positive. For given losses the total is least at a^2 = L_S,
+    b^2 = L_T; starting there for a typical error spares the thousands of steps that a, b = 1 would need to get there.
+    """
+
+    def __init__(self, jps_weight: float = 1.0):
+        super().__init__()
+        self.jps_weight = jps_weight
+        self.log_a = nn.Parameter(torch.tensor(math.log(TYPICAL_ERROR_MM) / 2))
+        self.log_b = nn.Parameter(torch.tensor(math.log(TYPICAL_ERROR_MM)))
+
+    def forward(self, prediction: Prediction, truth: Tensor) -> LossTerms:
+        """Predictions and truth (B, T_out, N) in mm -> named terms."""
+        fused = mpjpe(prediction.fused, truth)
+        temporal = mpjpe(prediction.temporal, truth)
+        spatial = mpjpe(prediction.spatial, truth)
+        jps = joint_point_smoothness(prediction.fused)
+        weighted_spatial = spatial / 2 * torch.exp(-2 * self.log_a) + self.log_a
+        weighted_temporal = (temporal**2 + self.jps_weight * jps**2) / 2 * torch.exp(-2 * self.log_b) + self.log_b
+        total = fused + weighted_spatial + weighted_temporal
+        return LossTerms(total, fused, temporal, spatial, jps, self.log_a.exp().detach(), self.log_b.exp().detach())

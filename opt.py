@@ -1,0 +1,114 @@
+"""Every option once. A main gives its dataset's defaults; contradictions are refused right after parsing."""
+import argparse
+import math
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from utils.errors import InputError
+
+# The settings that shape the network or its data: they name the run folder, and a checkpoint must agree with them.
+SHAPE = ('dataset', 'input_n', 'output_n', 'node_n', 'dct_n', 'num_gcn', 'd_model', 'tcn_axis', 'topk')
+
+
+class Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise InputError(f'{message} (see --help)')
+
+
+def at_least(least: float, kind: type = int) -> Any:
+    """An argparse type: a finite number of that kind, not below `least`."""
+
+    def parse(text: str) -> float:
+        value = kind(text)
+        if not math.isfinite(value) or value < least:
+            raise argparse.ArgumentTypeError(f'{text} is below {least}' if value < least else f'{text} is not finite')
+        return value
+
+    parse.__name__ = 'whole number' if kind is int else 'number'
+    return parse
+
+
+def parser(dataset: str, title: str, defaults: dict[str, Any]) -> argparse.ArgumentParser:
+    """All options, with the dataset's own defaults."""
+    whole = Parser(description=f'Train or evaluate KSOF on {title}.', allow_abbrev=False,
+                   formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+
+    data = whole.add_argument_group('data')
+    data.add_argument('--data_dir', required=True, help='dataset root, or the dataset\'s own folder in it')
+    data.add_argument('--input_n', type=at_least(2), default=10, help='observed frames')
+    data.add_argument('--output_n', type=at_least(3), default=10, help='predicted frames')
+    data.add_argument('--skip_rate', type=at_least(1), default=1, help='frames between the starts of training windows')
+    data.add_argument('--test_sample_num', type=int, choices=(-1, 8, 256), default=-1,
+                      help='test windows: -1 all, else so many drawn for each action as in the 8- and 256-window protocols')
+
+    network = whole.add_argument_group('network')
+    network.add_argument('--node_n', type=at_least(1), default=66,
+                         help='predicted coordinates, three a joint; must match the dataset')
+    network.add_argument('--dct_n', type=at_least(1), default=15, help='DCT coefficients kept, up to input_n + output_n')
+    network.add_argument('--num_gcn', type=at_least(1), default=4,
+                         help='S-GCN blocks down and up; it has 2 x num_gcn + 5 stages')
+    network.add_argument('--d_model', type=at_least(1), default=16,
+                         help='width: d_model x dct_n features a node in the S-GCN, 16 x d_model channels in the K-TCN')
+    network.add_argument('--dropout', type=at_least(0, float), default=0.1, help='dropout in both paths, below 1')
+    network.add_argument('--tcn_axis', choices=('time', 'coordinates'), default='time',
+                         help='what the K-TCN\'s convolutions slide along')
+    network.add_argument('--topk', choices=('in_place', 'packed', 'off'), default='in_place',
+                         help='TOP-K of the fusion: zero the weaker half, pack the stronger half by strength, or keep all')
+
+    training = whole.add_argument_group('training')
+    training.add_argument('--epoch', type=at_least(1), default=100, help='epochs to train in all')
+    training.add_argument('--batch_size', type=at_least(2), default=32, help='windows in a training step')
+    training.add_argument('--test_batch_size', type=at_least(1), default=64,
+                          help='windows at once in evaluation; changes speed and memory only')
+    training.add_argument('--lr_now', type=at_least(0, float), default=0.0005, help='learning rate after warm-up')
+    training.add_argument('--lr_end', type=at_least(0, float), default=0.01,
+                          help='share of --lr_now that the cosine schedule ends at; 1 keeps the rate constant')
+    training.add_argument('--warmup_steps', type=at_least(0), default=200, help='steps of linear warm-up')
+    training.add_argument('--optimizer', choices=('adam', 'adamw'), default='adam', help='adamw decouples weight decay')
+    training.add_argument('--weight_decay', type=at_least(0, float), default=0.0,
+                          help='weight decay; never on the loss\'s a and b')
+    training.add_argument('--clip_norm', type=at_least(1e-6, float), default=1.0, help='largest gradient norm of a step')
+    training.add_argument('--jps_weight', type=at_least(0, float), default=1.0,
+                          help='weight of the squared joint point smoothness in the loss; 0 drops it')
+    training.add_argument('--seed', type=at_least(0), default=0, help='seed of weights, dropout and batch order')
+
+    run = whole.add_argument_group('run')
+    run.add_argument('--cuda_idx', default='cuda:0', help='device: cuda:0, cuda:1, mps or cpu; without CUDA the CPU is used')
+    run.add_argument('--exp', help='run folder: a name under checkpoint/ or a path; made of the settings if not given')
+    run.add_argument('--is_load', action='store_true', help='go on with training from the run\'s ckpt_last')
+    run.add_argument('--is_eval', action='store_true', help='evaluate the run\'s ckpt_best on the test split and stop')
+    run.add_argument('--ckpt', help='checkpoint file for --is_eval or --is_load instead of the run\'s own')
+    whole.set_defaults(dataset=dataset, **defaults)
+    return whole
+
+
+def parse(dataset: str, title: str, defaults: dict[str, Any], *, node_n: int,
+          argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Options of one main. node_n: the coordinates its dataset has. InputError on anything that cannot be meant."""
+    options = parser(dataset, title, defaults).parse_args(argv)
+    frames = options.input_n + options.output_n
+    if options.node_n != node_n:
+        raise InputError(f'--node_n {options.node_n}: {title} has {node_n} predicted coordinates; use --node_n {node_n}')
+    if options.dct_n > frames:
+        raise InputError(f'--dct_n {options.dct_n}: a window of {frames} frames has no more than {frames} coefficients')
+    if options.dropout >= 1:
+        raise InputError(f'--dropout {options.dropout}: must be below 1')
+    if options.lr_end > 1:
+        raise InputError(f'--lr_end {options.lr_end}: a share of --lr_now, from 0 to 1')
+    if options.is_eval and options.is_load:
+        raise InputError('--is_eval evaluates a finished run, --is_load goes on training one: give one of them')
+    if options.ckpt and not (options.is_eval or options.is_load):
+        raise InputError('--ckpt needs --is_eval or --is_load')
+    options.exp = options.exp or run_name(options)
+    return options
+
+
+def run_name(options: argparse.Namespace) -> str:
+    """The run folder's name: the dataset and the settings that shape the network, variants only where chosen."""
+    name = (f'{options.dataset}_in{options.input_n}_out{options.output_n}_dct{options.dct_n}_gcn{options.num_gcn}'
+            f'_d{options.d_model}')
+    if options.tcn_axis != 'time':
+        name += f'_tcn-{options.tcn_axis}'
+    if options.topk != 'in_place':
+        name += f'_topk-{options.topk}'
+    return name

@@ -1,0 +1,9 @@
+"""The one exception whose text is meant for the person at the terminal."""
+
+
+class InputError(ValueError):
+    """Something given to the program cannot be used. The message is one line: what, where, what to do."""
+
+
+class DivergedError(RuntimeError):
+    """Training produced a loss that is not finite. The message is one line with the loss terms."""
