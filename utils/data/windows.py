@@ -1,0 +1,164 @@
+"""Which windows a split has, and the sampler that gathers batches of them on the device."""
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from utils.data.reader import Reader, Recording
+from utils.dct import encode, encoding_matrix
+from utils.errors import InputError
+
+log = logging.getLogger('ksof')
+PROTOCOL_SEED = 1234567890  # the field's; the drawn window starts are part of the protocol
+HISTORY = 50  # frames before the prediction that the drawn windows leave room for, however few are observed
+
+
+def all_starts(length: int, window: int, step: int = 1) -> np.ndarray:
+    """Every `step`-th start of a window in `length` frames; none where it does not fit."""
+    return np.arange(0, length - window + 1, step)
+
+
+def cmu_test_starts(lengths: list[int], count: int, input_n: int, output_n: int) -> list[np.ndarray]:
+    """`count` drawn starts in each CMU test file, drawn anew for each from the same seed (LearnTrajDep's protocol)."""
+    starts = []
+    for length in lengths:
+        room = length - HISTORY - output_n
+        if room < 1:
+            raise InputError(f'a test file has {length} frames, too few for drawn windows (needs {HISTORY + output_n + 1}):'
+                             ' use --test_sample_num -1')
+        draw = np.random.RandomState(PROTOCOL_SEED)
+        starts.append(np.array([draw.randint(0, room) for _ in range(count)]) + HISTORY - input_n)
+    return starts
+
+
+def h36m_test_starts(lengths: list[int], count: int, input_n: int, output_n: int) -> list[np.ndarray]:
+    """`count` / 2 drawn starts in each of an action's two takes, drawn in pairs (the protocol of Martinez et al., 2017)."""
+    first, second = lengths
+    if min(lengths) - 150 <= 16:
+        raise InputError(f'a take has {min(lengths)} frames, too few for drawn windows (needs 167): use --test_sample_num -1')
+    draw = np.random.RandomState(PROTOCOL_SEED)
+    pairs = [(draw.randint(16, first - 150), draw.randint(16, second - 150)) for _ in range(count // 2)]
+    return list(np.array(pairs).T + HISTORY - input_n)
+
+
+class Batch(NamedTuple):
+    """Windows in the network's terms: N predicted coordinates in mm, and all 3 J of the future for scoring."""
+
+    observed: Tensor  # (B, T_in, N)
+    coefficients: Tensor  # (B, N, K)
+    future: Tensor  # (B, T_out, N)
+    future_all: Tensor  # (B, T_out, 3 J)
+    actions: Tensor  # (B,) index into Windows.actions
+
+
+class Source(NamedTuple):
+    """Where a window comes from."""
+
+    file: str
+    start: int
+
+
+@dataclass
+class Windows:
+    """All frames of a split, once, on the device, and the starts of its windows; a batch is one gather from them."""
+
+    actions: tuple[str, ...]
+    frames: Tensor  # (F, 3 J) in mm
+    starts: Tensor  # (W,) first frame of each window
+    action_index: Tensor  # (W,)
+    input_n: int
+    output_n: int
+    predicted: Tensor  # (N,) columns of `frames` that the network sees
+    encoding: Tensor  # (K, T_in)
+    files: list[tuple[int, str]]  # first frame and file of each recording
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    def batch(self, index: Tensor) -> Batch:
+        """The windows with these indices, (B,)."""
+        offsets = torch.arange(self.input_n + self.output_n, device=self.starts.device)
+        window = self.frames[self.starts[index, None] + offsets]  # (B, T, 3 J)
+        seen = window[:, :, self.predicted]  # (B, T, N)
+        observed, future = seen[:, : self.input_n], seen[:, self.input_n :]
+        return Batch(observed, encode(observed, self.encoding), future, window[:, self.input_n :],
+                     self.action_index[index])
+
+    def batches(self, size: int, *, order: Tensor | None = None) -> Iterator[Batch]:
+        """Every window once, in order or in the given one, in batches of `size` (the last may be smaller)."""
+        order = torch.arange(len(self)) if order is None else order
+        for index in order.to(self.starts.device).split(size):
+            yield self.batch(index)
+
+    def source(self, index: int) -> Source:
+        """File and frame of one window."""
+        start = int(self.starts[index])
+        first, file = max(entry for entry in self.files if entry[0] <= start)
+        return Source(file, start - first)
+
+    def counts(self) -> dict[str, int]:
+        """Windows of each action that has any."""
+        counts = torch.bincount(self.action_index, minlength=len(self.actions)).tolist()
+        return {action: count for action, count in zip(self.actions, counts, strict=True) if count}
+
+
+def window_starts(reader: Reader, split: str, recordings: list[Recording], *, input_n: int, output_n: int,
+                  skip_rate: int, test_sample_num: int) -> list[np.ndarray]:
+    """Window starts of each recording: all (every skip_rate-th in training), or the drawn ones of the test protocols."""
+    if split != 'test' or test_sample_num < 0:
+        step = skip_rate if split == 'train' else 1
+        return [all_starts(len(recording.frames), input_n + output_n, step) for recording in recordings]
+    starts: dict[int, np.ndarray] = {}
+    for action in reader.actions:
+        mine = [i for i, recording in enumerate(recordings) if recording.action == action]
+        if mine:
+            lengths = [len(recordings[i].frames) for i in mine]
+            starts.update(zip(mine, reader.test_starts(lengths, test_sample_num, input_n, output_n), strict=True))
+    return [starts[i] for i in range(len(recordings))]
+
+
+def skip_short(recordings: list[Recording], window: int, split: str) -> list[Recording]:
+    """Leave out recordings under one window long, with a notice. InputError where nothing is left."""
+    for recording in recordings:
+        if len(recording.frames) < window:
+            log.warning('%s: %d frames, shorter than a window of %d: skipped in %s', recording.source,
+                        len(recording.frames), window, split)
+    long_enough = [recording for recording in recordings if len(recording.frames) >= window]
+    if not long_enough:
+        raise InputError(f'{split}: no sequence has the {window} frames of one window (--input_n + --output_n)')
+    return long_enough
+
+
+def build_windows(reader: Reader, root: Path, split: str, *, input_n: int, output_n: int, dct_n: int, skip_rate: int,
+                  test_sample_num: int, device: torch.device) -> Windows:
+    """The windows of 'train', 'validation' or 'test' on `device`. InputError where no sequence is long enough."""
+    window = input_n + output_n
+    recordings = skip_short(reader.recordings(root, split, window), window, split)
+    starts = window_starts(reader, split, recordings, input_n=input_n, output_n=output_n, skip_rate=skip_rate,
+                           test_sample_num=test_sample_num)
+    ends = np.cumsum([len(recording.frames) for recording in recordings])
+    firsts = [0, *ends[:-1].tolist()]
+    actions = [np.full(len(own), reader.actions.index(recording.action))
+               for own, recording in zip(starts, recordings, strict=True)]
+    frames = np.concatenate([recording.frames for recording in recordings]).reshape(ends[-1], -1)
+    columns = np.arange(frames.shape[1]).reshape(-1, 3)[list(reader.skeleton.predicted)].reshape(-1)
+
+    def on_device(array: np.ndarray) -> Tensor:
+        return torch.from_numpy(array).to(device)
+
+    return Windows(
+        actions=reader.actions,
+        frames=on_device(frames),
+        starts=on_device(np.concatenate([own + first for own, first in zip(starts, firsts, strict=True)])),
+        action_index=on_device(np.concatenate(actions)),
+        input_n=input_n,
+        output_n=output_n,
+        predicted=on_device(columns),
+        encoding=encoding_matrix(input_n, output_n, dct_n).to(device),
+        files=[(first, recording.source) for first, recording in zip(firsts, recordings, strict=True)],
+    )
