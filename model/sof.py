@@ -14,6 +14,8 @@ class FrameGate(nn.Module):
         super().__init__()
         self.squeeze = nn.Linear(frames, max(1, frames // SQUEEZE))
         self.excite = nn.Linear(max(1, frames // SQUEEZE), frames)
+        # Magnitudes are never negative: positive weights keep every unit of the squeeze alive at first.
+        nn.init.uniform_(self.squeeze.weight, 0, 1 / frames)
         nn.init.zeros_(self.excite.weight)  # every gate starts at one half
         nn.init.zeros_(self.excite.bias)
 

@@ -1,0 +1,34 @@
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+PROJECT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(PROJECT))
+SHARED = PROJECT.parent / 'shared'
+
+torch.set_num_threads(min(2, os.cpu_count() or 1))
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    """No test reads or leaves a cache in the user's folder."""
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'user-cache'))
+
+
+@pytest.fixture(scope='session')
+def golden():
+    """Loader of the benchmark's golden values, which are kept beside the tests."""
+    return lambda name: dict(np.load(PROJECT / 'tests' / 'golden' / name))
+
+
+@pytest.fixture(scope='session')
+def real_cmu():
+    """Folder of the real CMU benchmark files where this machine has them."""
+    folder = SHARED / 'data'
+    if not (folder / 'cmu_mocap').is_dir():
+        pytest.skip('the CMU benchmark files are not on this machine')
+    return folder

@@ -1,0 +1,71 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from model.ksof import Prediction
+from model.losses import KSOFLoss, joint_point_smoothness, mpjpe
+
+FRAMES = torch.arange(5.0).view(1, 5, 1)
+
+
+def test_mpjpe_of_a_known_offset():
+    truth = torch.randn(2, 4, 6)
+    shifted = truth + torch.tensor([3.0, 4.0, 0.0, 0.0, 0.0, 0.0])  # one of two joints is 5 mm off
+    assert mpjpe(shifted, truth).item() == pytest.approx(2.5, abs=1e-5)
+
+
+def test_mpjpe_equals_a_plain_loop():
+    a, b = np.random.default_rng(0).normal(size=(2, 3, 4, 9))
+    total = [math.dist(a[i, t, 3 * j : 3 * j + 3], b[i, t, 3 * j : 3 * j + 3])
+             for i in range(3) for t in range(4) for j in range(3)]
+    assert mpjpe(torch.from_numpy(a), torch.from_numpy(b)).item() == pytest.approx(sum(total) / len(total))
+
+
+def test_mpjpe_refuses_different_shapes():
+    with pytest.raises(AssertionError, match='predicted'):
+        mpjpe(torch.zeros(1, 2, 3), torch.zeros(1, 1, 3))
+
+
+def test_jps_of_constant_velocity_is_zero():
+    assert joint_point_smoothness(FRAMES * torch.tensor([1.0, 2.0, 3.0])).item() == 0
+
+
+def test_jps_of_constant_acceleration():
+    # y = t^2 / 2 * (3, 4, 0): the second difference is (3, 4, 0) everywhere, 5 mm per frame squared
+    assert joint_point_smoothness(FRAMES**2 / 2 * torch.tensor([3.0, 4.0, 0.0])).item() == pytest.approx(5)
+
+
+def test_jps_of_one_jump():
+    # frames 0 0 6 0 0 along x: second differences 6, -12, 6
+    jump = torch.zeros(1, 5, 3)
+    jump[0, 2, 0] = 6
+    assert joint_point_smoothness(jump).item() == pytest.approx(8)
+
+
+def test_jps_needs_three_frames():
+    with pytest.raises(ValueError, match='at least 3 frames'):
+        joint_point_smoothness(torch.zeros(1, 2, 3))
+
+
+def test_total_is_the_formula():
+    torch.manual_seed(0)
+    truth, fused, temporal, spatial = 10 * torch.randn(4, 2, 5, 6)
+    criterion = KSOFLoss(jps_weight=0.5)
+    with torch.no_grad():
+        criterion.log_a.fill_(math.log(2.0))
+        criterion.log_b.fill_(math.log(3.0))
+    terms = criterion(Prediction(fused, temporal, spatial), truth)
+    l_t = mpjpe(temporal, truth) ** 2 + 0.5 * joint_point_smoothness(fused) ** 2
+    expected = mpjpe(fused, truth) + mpjpe(spatial, truth) / 8 + l_t / 18 + math.log(2) + math.log(3)
+    assert terms.total.item() == pytest.approx(expected.item(), rel=1e-6)
+    assert terms.a.item() == pytest.approx(2) and terms.b.item() == pytest.approx(3)
+
+
+def test_weights_start_at_their_optimum_for_the_typical_error():
+    criterion = KSOFLoss(jps_weight=0.0)
+    truth = torch.zeros(1, 3, 3)
+    off = truth + torch.tensor([25.0, 0.0, 0.0])
+    criterion(Prediction(off, off, off), truth).total.backward()
+    assert abs(criterion.log_a.grad.item()) < 1e-5 and abs(criterion.log_b.grad.item()) < 1e-5
