@@ -18,6 +18,8 @@ class ZeroVelocity(nn.Module):
 class ConstantVelocity(nn.Module):
     """The last observed step, repeated."""
 
+    steps: Tensor
+
     def __init__(self, output_n: int):
         super().__init__()
         self.register_buffer('steps', torch.arange(1, output_n + 1).view(1, -1, 1), persistent=False)

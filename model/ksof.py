@@ -22,6 +22,9 @@ class Prediction(NamedTuple):
 class KSOF(nn.Module):
     """The network. All sizes are plain numbers: see opt.py for what they mean."""
 
+    encoding: Tensor
+    decoding: Tensor
+
     def __init__(self, *, node_n: int, input_n: int, output_n: int, dct_n: int, num_gcn: int, d_model: int,
                  dropout: float, tcn_axis: str = 'time', topk: str = 'in_place'):
         super().__init__()

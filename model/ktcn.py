@@ -59,7 +59,7 @@ class KTCN(nn.Module):
         self.future = nn.Linear(length, output_n) if axis == 'time' else nn.Identity()
         self.projection = nn.Conv1d(width, node_n if axis == 'time' else output_n, 1)
         nn.init.zeros_(self.projection.weight)  # an untrained path predicts the last pose
-        nn.init.zeros_(self.projection.bias)
+        nn.init.zeros_(self.projection.bias)  # type: ignore[arg-type]
 
     def forward(self, observed: Tensor) -> Tensor:
         """Observed poses (B, T_in, N) in mm -> predicted poses (B, T_out, N) in mm."""

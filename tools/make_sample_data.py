@@ -6,8 +6,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from utils.data import sample  # noqa: E402
-from utils.data.skeleton import CMU, H36M, THREEDPW  # noqa: E402
+from utils.data import sample
+from utils.data.skeleton import CMU, H36M, THREEDPW
 
 DATASETS = {
     'h36m': (sample.write_h36m, sample.plan_h36m, H36M),

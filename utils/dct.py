@@ -1,4 +1,4 @@
-"""The discrete cosine transform along time: how a window of poses becomes the S-GCN's input (KSOF section 3; Mao et al., ICCV 2019)."""
+"""The discrete cosine transform along time: how a window becomes the S-GCN's input (KSOF section 3; Mao et al., ICCV 2019)."""
 import numpy as np
 import torch
 from scipy.fft import dct

@@ -38,6 +38,7 @@ def train_epoch(model: nn.Module, criterion: KSOFLoss, windows: Windows, optimis
     """
     model.train()
     steps = max(1, len(order) // batch_size)
+    means: dict[str, float] = {}
     parameters = [p for group in optimiser.param_groups for p in group['params']]
     sums = torch.zeros(len(LossTerms._fields), device=windows.frames.device)
     started = time.perf_counter()

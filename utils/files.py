@@ -17,7 +17,7 @@ def whole_file(path: Path) -> Iterator[Path]:
         with temporary.open('rb+') as file:
             os.fsync(file.fileno())
         temporary.chmod(0o644)
-        os.replace(temporary, path)
+        temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -1,4 +1,4 @@
-"""The tables of a run: test_*_eval.csv as KSOF writes it, results.json, and results.md, which is also what the terminal shows."""
+"""The tables of a run: test_*_eval.csv as KSOF writes it, results.json, and results.md, which the terminal shows too."""
 import csv
 import io
 import json

@@ -1,4 +1,4 @@
-"""One run of a main, from its options to its tables: options, device, seeds, data, model, optimiser, resume, evaluation, epochs."""
+"""One run of a main: options, device, seeds, data, model, optimiser, resume, evaluate-only exit, epochs, tables."""
 import argparse
 import csv
 import functools
