@@ -111,7 +111,7 @@ def load_windows(reader: Reader, root: Path, split: str, options: argparse.Names
 def build_optimiser(model: nn.Module, criterion: nn.Module, options: argparse.Namespace) -> torch.optim.Optimizer:
     """Adam or AdamW over the network and the loss's own parameters, the latter without weight decay."""
     kind = torch.optim.Adam if options.optimizer == 'adam' else torch.optim.AdamW
-    groups = [{'params': list(model.parameters()), 'weight_decay': options.weight_decay},
+    groups: list[dict[str, Any]] = [{'params': list(model.parameters()), 'weight_decay': options.weight_decay},
               {'params': list(criterion.parameters()), 'weight_decay': 0.0}]
     return kind(groups, lr=options.lr_now, fused=True)
 
@@ -156,7 +156,7 @@ def train(model: KSOF, criterion: KSOFLoss, optimiser: torch.optim.Optimizer, sc
     for epoch in range(len(history) + 1, options.epoch + 1):
         started = time.perf_counter()
         order = epoch_order(len(windows['train']), seed=options.seed, epoch=epoch)
-        learning_rate = schedule.get_last_lr()[0]
+        learning_rate = float(schedule.get_last_lr()[0])
         means = train_epoch(model, criterion, windows['train'], optimiser, schedule, batch_size=options.batch_size,
                             clip_norm=options.clip_norm, order=order, title=f'epoch {epoch}/{options.epoch}')
         validation = validate(model, windows['validation'], reader.skeleton, batch_size=options.test_batch_size)
