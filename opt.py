@@ -40,6 +40,8 @@ def parser(dataset: str, title: str, defaults: dict[str, Any]) -> argparse.Argum
     data.add_argument('--skip_rate', type=at_least(1), default=1, help='frames between the starts of training windows')
     data.add_argument('--test_sample_num', type=int, choices=(-1, 8, 256), default=-1,
                       help='test windows: -1 all, else so many drawn for each action as in the 8- and 256-window protocols')
+    data.add_argument('--allow_missing', action='store_true',
+                      help='go on without files of a fixed set (Human3.6M) that are missing, and list them; else an error')
 
     network = whole.add_argument_group('network')
     network.add_argument('--node_n', type=at_least(1), default=66,

@@ -32,3 +32,13 @@ def real_cmu():
     if not (folder / 'cmu_mocap').is_dir():
         pytest.skip('the CMU benchmark files are not on this machine')
     return folder
+
+
+@pytest.fixture(scope='session')
+def sample_cmu(tmp_path_factory):
+    """Dataset root with the small CMU sample; tests only read it."""
+    from utils.data.sample import write_cmu
+
+    root = tmp_path_factory.mktemp('sample')
+    write_cmu(root)
+    return root

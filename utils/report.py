@@ -11,8 +11,6 @@ from utils.data.windows import Windows
 from utils.files import write_text
 from utils.published import published_rows
 
-SHORT_LABELS = (80, 160, 320, 400)  # the field's columns at 25 fps
-LONG_LABELS = (80, 160, 320, 400, 560, 1000)
 ActionTable = dict[str, list[float]]  # action -> MPJPE at each frame, with 'avg' last
 
 
@@ -47,8 +45,7 @@ def results_of(windows: Windows, reader: Reader, *, protocol: str, epoch: int, s
 def table_frames(results: Results) -> list[int]:
     """Indices of the predicted frames that the tables show: the field's labels, as far as the prediction reaches."""
     labels = results.label_ms
-    wanted = LONG_LABELS if labels[-1] >= LONG_LABELS[-1] else SHORT_LABELS
-    usual = [labels.index(label) for label in wanted if label in labels]
+    usual = [labels.index(label) for label in results.reader.shown_labels if label in labels]
     return usual or list(range(len(labels)))
 
 

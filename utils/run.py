@@ -32,7 +32,7 @@ log = logging.getLogger('ksof')
 
 def main(reader: Reader, defaults: dict[str, Any], argv: list[str] | None = None) -> int:
     """Run a main and return its exit code: 0, 2 for input that cannot be used, 1 for a diverged loss, 130 for Ctrl-C."""
-    logging.basicConfig(format='%(message)s', level=logging.INFO, stream=sys.stderr)
+    log_to_terminal()
     try:
         options = parse(reader.name, reader.title, defaults, node_n=reader.skeleton.node_n, argv=argv)
         run(reader, options)
@@ -46,6 +46,13 @@ def main(reader: Reader, defaults: dict[str, Any], argv: list[str] | None = None
         print('\nstopped: the finished epochs are kept; add --is_load to go on', file=sys.stderr)
         return 130
     return 0
+
+
+def log_to_terminal() -> None:
+    """Messages go to stderr as they are; tables alone go to stdout."""
+    log.handlers = [logging.StreamHandler(sys.stderr)]
+    log.setLevel(logging.INFO)
+    log.propagate = False
 
 
 def run(reader: Reader, options: argparse.Namespace) -> None:
@@ -105,7 +112,8 @@ def build_model(options: argparse.Namespace) -> KSOF:
 def load_windows(reader: Reader, root: Path, split: str, options: argparse.Namespace, device: torch.device) -> Windows:
     """The windows of one split under the options' protocol."""
     return build_windows(reader, root, split, input_n=options.input_n, output_n=options.output_n, dct_n=options.dct_n,
-                         skip_rate=options.skip_rate, test_sample_num=options.test_sample_num, device=device)
+                         skip_rate=options.skip_rate, test_sample_num=options.test_sample_num, device=device,
+                         allow_missing=options.allow_missing)
 
 
 def build_optimiser(model: nn.Module, criterion: nn.Module, options: argparse.Namespace) -> torch.optim.Optimizer:

@@ -56,6 +56,6 @@ def recordings(root: Path, split: str, window: int) -> list[Recording]:
     return [recording for recording in cut if len(recording.frames)]
 
 
-READER = Reader(name='cmu', title='CMU mocap', skeleton=CMU, actions=ACTIONS, folders=('cmu_mocap',), inside='train',
+READER = Reader(name='cmu', title='CMU mocap', skeleton=CMU, actions=ACTIONS, folders=('cmu_mocap',), inside=('train', 'test'),
                 recordings=recordings, test_starts=cmu_test_starts,
                 other_average=tuple(action for action in ACTIONS if action != 'running'))

@@ -1,7 +1,7 @@
 """Which windows a split has, and the sampler that gathers batches of them on the device."""
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from utils.data.reader import Reader, Recording
+from utils.data.reader import Reader, Recording, missing_files
 from utils.dct import encode, encoding_matrix
 from utils.errors import InputError
 
@@ -18,9 +18,9 @@ PROTOCOL_SEED = 1234567890  # the field's; the drawn window starts are part of t
 HISTORY = 50  # frames before the prediction that the drawn windows leave room for, however few are observed
 
 
-def all_starts(length: int, window: int, step: int = 1) -> np.ndarray:
-    """Every `step`-th start of a window in `length` frames; none where it does not fit."""
-    return np.arange(0, length - window + 1, step)
+def all_starts(length: int, window: int, step: int = 1, first: int = 0) -> np.ndarray:
+    """Every `step`-th start of a window in `length` frames, from frame `first` on; none where it does not fit."""
+    return np.arange(first, length - window + 1, step)
 
 
 def cmu_test_starts(lengths: list[int], count: int, input_n: int, output_n: int) -> list[np.ndarray]:
@@ -37,13 +37,28 @@ def cmu_test_starts(lengths: list[int], count: int, input_n: int, output_n: int)
 
 
 def h36m_test_starts(lengths: list[int], count: int, input_n: int, output_n: int) -> list[np.ndarray]:
-    """`count` / 2 drawn starts in each of an action's two takes, drawn in pairs (the protocol of Martinez et al., 2017)."""
+    """`count` / 2 drawn starts in each of an action's two takes, drawn in pairs (the protocol of Martinez et al., 2017).
+
+    A draw depends on both takes' lengths, so an action of which one take is missing has none.
+    """
+    if len(lengths) != 2:
+        return [np.zeros(0, dtype=int) for _ in lengths]
     first, second = lengths
     if min(lengths) - 150 <= 16:
         raise InputError(f'a take has {min(lengths)} frames, too few for drawn windows (needs 167): use --test_sample_num -1')
     draw = np.random.RandomState(PROTOCOL_SEED)
     pairs = [(draw.randint(16, first - 150), draw.randint(16, second - 150)) for _ in range(count // 2)]
     return list(np.array(pairs).T + HISTORY - input_n)
+
+
+def threedpw_test_starts(lengths: list[int], count: int, input_n: int, output_n: int) -> list[np.ndarray]:
+    """`count` drawn starts among the test windows of each person's sequence, anew for each from the same seed.
+
+    These draws are ours: the literature tests 3DPW on all windows only.
+    """
+    first = max(0, HISTORY - input_n)
+    return [first + np.random.RandomState(PROTOCOL_SEED).randint(0, length - first - input_n - output_n + 1, size=count)
+            for length in lengths]
 
 
 class Batch(NamedTuple):
@@ -76,6 +91,7 @@ class Windows:
     predicted: Tensor  # (N,) columns of `frames` that the network sees
     encoding: Tensor  # (K, T_in)
     files: list[tuple[int, str]]  # first frame and file of each recording
+    missing_files: list[str] = field(default_factory=list)  # of a dataset that is a fixed set of files
 
     def __len__(self) -> int:
         return len(self.starts)
@@ -109,38 +125,60 @@ class Windows:
 
 def window_starts(reader: Reader, split: str, recordings: list[Recording], *, input_n: int, output_n: int,
                   skip_rate: int, test_sample_num: int) -> list[np.ndarray]:
-    """Window starts of each recording: all (every skip_rate-th in training), or the drawn ones of the test protocols."""
+    """Window starts of each recording: all (every skip_rate-th in training), or the drawn ones of the test protocols.
+
+    InputError where a drawn window would leave its recording.
+    """
+    window = input_n + output_n
     if split != 'test' or test_sample_num < 0:
         step = skip_rate if split == 'train' else 1
-        return [all_starts(len(recording.frames), input_n + output_n, step) for recording in recordings]
+        first = first_test_start(reader, input_n) if split == 'test' else 0
+        return [all_starts(len(recording.frames), window, step, first) for recording in recordings]
     starts: dict[int, np.ndarray] = {}
     for action in reader.actions:
         mine = [i for i, recording in enumerate(recordings) if recording.action == action]
         if mine:
             lengths = [len(recordings[i].frames) for i in mine]
             starts.update(zip(mine, reader.test_starts(lengths, test_sample_num, input_n, output_n), strict=True))
+            if not any(len(starts[i]) for i in mine):
+                log.warning('%s: not every take is there, so it has no drawn windows: left out', action)
+    for i, recording in enumerate(recordings):
+        if np.any(starts[i] < 0) or np.any(starts[i] + window > len(recording.frames)):
+            raise InputError(f'{recording.source}: drawn windows of {input_n} + {output_n} frames do not fit into its '
+                             f'{len(recording.frames)}: use --test_sample_num -1 or shorter windows')
     return [starts[i] for i in range(len(recordings))]
 
 
-def skip_short(recordings: list[Recording], window: int, split: str) -> list[Recording]:
-    """Leave out recordings under one window long, with a notice. InputError where nothing is left."""
+def first_test_start(reader: Reader, input_n: int) -> int:
+    """Where all-windows testing starts in each recording."""
+    return max(0, reader.test_history - input_n)
+
+
+def skip_short(recordings: list[Recording], needed: int, split: str) -> list[Recording]:
+    """Leave out recordings too short for one window, with a notice. InputError where nothing is left."""
     for recording in recordings:
-        if len(recording.frames) < window:
-            log.warning('%s: %d frames, shorter than a window of %d: skipped in %s', recording.source,
-                        len(recording.frames), window, split)
-    long_enough = [recording for recording in recordings if len(recording.frames) >= window]
+        if len(recording.frames) < needed:
+            log.warning('%s: %d frames, shorter than the %d that one window needs: skipped in %s', recording.source,
+                        len(recording.frames), needed, split)
+    long_enough = [recording for recording in recordings if len(recording.frames) >= needed]
     if not long_enough:
-        raise InputError(f'{split}: no sequence has the {window} frames of one window (--input_n + --output_n)')
+        raise InputError(f'{split}: no sequence has the {needed} frames that one window needs; lower --input_n or --output_n')
     return long_enough
 
 
 def build_windows(reader: Reader, root: Path, split: str, *, input_n: int, output_n: int, dct_n: int, skip_rate: int,
-                  test_sample_num: int, device: torch.device) -> Windows:
-    """The windows of 'train', 'validation' or 'test' on `device`. InputError where no sequence is long enough."""
-    window = input_n + output_n
-    recordings = skip_short(reader.recordings(root, split, window), window, split)
+                  test_sample_num: int, device: torch.device, allow_missing: bool = False) -> Windows:
+    """The windows of 'train', 'validation' or 'test' on `device`.
+
+    InputError where no sequence is long enough, or where a file of a fixed dataset is missing and not allowed to be.
+    """
+    missing = missing_files(reader, root, split, allow=allow_missing)
+    needed = input_n + output_n + (first_test_start(reader, input_n) if split == 'test' else 0)
+    recordings = skip_short(reader.recordings(root, split, input_n + output_n), needed, split)
     starts = window_starts(reader, split, recordings, input_n=input_n, output_n=output_n, skip_rate=skip_rate,
                            test_sample_num=test_sample_num)
+    if not any(len(own) for own in starts):
+        raise InputError(f'{split}: --test_sample_num {test_sample_num} finds no window to draw: use --test_sample_num -1')
     ends = np.cumsum([len(recording.frames) for recording in recordings])
     firsts = [0, *ends[:-1].tolist()]
     actions = [np.full(len(own), reader.actions.index(recording.action))
@@ -161,4 +199,5 @@ def build_windows(reader: Reader, root: Path, split: str, *, input_n: int, outpu
         predicted=on_device(columns),
         encoding=encoding_matrix(input_n, output_n, dct_n).to(device),
         files=[(first, recording.source) for first, recording in zip(firsts, recordings, strict=True)],
+        missing_files=missing,
     )
