@@ -40,7 +40,7 @@ def poses_from_text(path, lists):
     return poses
 
 
-def test_sequences(dataset, root, lists):
+def sequences_of(dataset, root, lists):
     """action -> the test sequences of that action."""
     if dataset == 'h36m':
         return {action: [poses_from_text(root / f'h36m/S5/{action}_{take}.txt', lists) for take in (1, 2)]
@@ -51,9 +51,6 @@ def test_sequences(dataset, root, lists):
               for path in sorted((root / '3dpw/sequenceFiles/test').glob('*.pkl'))
               for person in pickle.loads(path.read_bytes())['jointPositions']]
     return {'all': [person - person[:, :1] for person in people]}
-
-
-test_sequences.__test__ = False
 
 
 def starts_of(dataset, lengths, protocol):
@@ -76,7 +73,7 @@ def starts_of(dataset, lengths, protocol):
 def expected_rows(dataset, root, lists, protocol):
     """baseline -> action or 'avg' -> MPJPE in mm at each predicted frame; and the number of windows of each action."""
     rows, counts = {'zero velocity': {}, 'constant velocity': {}}, {}
-    for action, sequences in test_sequences(dataset, root, lists).items():
+    for action, sequences in sequences_of(dataset, root, lists).items():
         errors = {name: [] for name in rows}
         starts = starts_of(dataset, [len(sequence) for sequence in sequences], protocol)
         for sequence, own in zip(sequences, starts, strict=True):
@@ -104,8 +101,8 @@ def test_rows_equal_the_protocols_written_out(dataset, request, golden_path, tmp
     root = request.getfixturevalue(f'sample_{dataset}')
     lists = json.loads((golden_path / 'skeletons.json').read_text())[dataset]
     script = importlib.import_module(MAINS[dataset])
-    command = ['--data_dir', str(root), '--exp', str(tmp_path / 'run'), '--cuda_idx', 'cpu', '--d_model', '1', '--num_gcn', '1',
-               '--dct_n', '5', '--batch_size', '32', '--test_batch_size', '500', '--epoch', '1', '--skip_rate', '100']
+    settings = '--cuda_idx cpu --d_model 1 --num_gcn 1 --dct_n 5 --topk off --test_batch_size 256 --epoch 1 --skip_rate 100'
+    command = ['--data_dir', str(root), '--exp', str(tmp_path / 'run'), *settings.split()]
     for protocol in ('all', '256', '8'):
         evaluate = ['--is_eval', '--test_sample_num', protocol] if protocol != 'all' else []
         assert script.main(script.READER, script.DEFAULTS, command + evaluate) == 0
