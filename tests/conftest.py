@@ -19,9 +19,15 @@ def own_cache(tmp_path, monkeypatch):
 
 
 @pytest.fixture(scope='session')
-def golden():
+def golden_path():
+    """Folder of the benchmarks' golden values."""
+    return PROJECT / 'tests' / 'golden'
+
+
+@pytest.fixture(scope='session')
+def golden(golden_path):
     """Loader of the benchmark's golden values, which are kept beside the tests."""
-    return lambda name: dict(np.load(PROJECT / 'tests' / 'golden' / name))
+    return lambda name: dict(np.load(golden_path / name))
 
 
 @pytest.fixture(scope='session')
@@ -40,4 +46,27 @@ def sample_cmu(tmp_path_factory):
 
     root = tmp_path_factory.mktemp('sample')
     write_cmu(root)
+    return root
+
+
+@pytest.fixture(scope='session')
+def sample_h36m(tmp_path_factory):
+    """Dataset root with a Human3.6M sample, all takes but the test subject's cut to 2 s; tests only read it."""
+    from utils.data import sample
+
+    root = tmp_path_factory.mktemp('sample')
+    plan = {path: frames if path.startswith('S5/') else 100 for path, frames in sample.plan_h36m().items()}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sample, 'plan_h36m', lambda size, seed: plan)
+        sample.write_h36m(root)
+    return root
+
+
+@pytest.fixture(scope='session')
+def sample_3dpw(tmp_path_factory):
+    """Dataset root with the small 3DPW sample; tests only read it."""
+    from utils.data.sample import write_threedpw
+
+    root = tmp_path_factory.mktemp('sample')
+    write_threedpw(root)
     return root

@@ -2,7 +2,7 @@
 import csv
 import io
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +26,15 @@ class Results:
     epoch: int
     selected_on: str
     methods: dict[str, ActionTable]
+    missing_files: list[str] = field(default_factory=list)
 
     @property
     def missing_actions(self) -> list[str]:
         return [action for action in self.reader.actions if action not in self.windows]
+
+    @property
+    def has_actions(self) -> bool:
+        return len(self.reader.actions) > 1
 
     @property
     def label_ms(self) -> list[int]:
@@ -39,7 +44,8 @@ class Results:
 def results_of(windows: Windows, reader: Reader, *, protocol: str, epoch: int, selected_on: str,
                methods: dict[str, ActionTable]) -> Results:
     """Results for the windows they were measured on."""
-    return Results(reader, windows.counts(), protocol, windows.input_n, windows.output_n, epoch, selected_on, methods)
+    return Results(reader, windows.counts(), protocol, windows.input_n, windows.output_n, epoch, selected_on, methods,
+                   windows.missing_files)
 
 
 def table_frames(results: Results) -> list[int]:
@@ -76,7 +82,7 @@ def json_dict(results: Results) -> dict[str, Any]:
         'output_n': results.output_n, 'epoch': results.epoch, 'selected_on': results.selected_on,
         'label_ms': results.label_ms, 'true_ms': skeleton.true_ms(results.output_n),
         'mm_scale_to_true': skeleton.mm_scale_to_true, 'windows': results.windows,
-        'missing_actions': results.missing_actions,
+        'missing_actions': results.missing_actions, 'missing_files': results.missing_files,
         'methods': {name: {action: [round(error, 4) for error in errors] for action, errors in table.items()}
                     for name, table in results.methods.items()},
     }
@@ -88,21 +94,24 @@ def markdown(results: Results) -> str:
     sections = [heading(results), markdown_table(results, frames, summary_rows(results, frames))]
     published, notes = published_section(results, frames)
     if published:
-        title = f'Published, mean of the same {len(results.windows)} actions:'
+        title = f'Published, mean of the same {len(results.windows)} actions:' if results.has_actions else 'Published:'
         sections += [title, markdown_table(results, frames, published)]
-    name, table = next(iter(results.methods.items()))
-    rows = [(action, [errors[f] for f in frames]) for action, errors in table.items()]
-    sections += [f'{name} by action:', markdown_table(results, frames, rows), caveats(results, notes)]
-    return '\n\n'.join(sections) + '\n'
+    if results.has_actions:
+        name, table = next(iter(results.methods.items()))
+        rows = [(action, [errors[f] for f in frames]) for action, errors in table.items()]
+        sections += [f'{name} by action:', markdown_table(results, frames, rows)]
+    return '\n\n'.join([*sections, caveats(results, notes)]) + '\n'
 
 
 def heading(results: Results) -> str:
     """Two lines: what was measured, over what."""
-    windows = 'all' if results.protocol == 'all' else f'{results.protocol} for each action, so'
+    drawn = f'{results.protocol} for each {results.reader.drawn_for}, so'
     missing = f' (missing: {", ".join(results.missing_actions)})' if results.missing_actions else ''
+    over = (f'mean of {len(results.windows)} of {len(results.reader.actions)} actions{missing}' if results.has_actions
+            else 'mean of the windows')
     return (f'## KSOF on {results.reader.title}: {results.input_n} observed, {results.output_n} predicted frames\n\n'
-            f'MPJPE in mm at the frame, mean of {len(results.windows)} of {len(results.reader.actions)} actions{missing}; '
-            f'{windows} {sum(results.windows.values())} test windows; epoch {results.epoch}, selected on '
+            f'MPJPE in mm at the frame, {over}; {"all" if results.protocol == "all" else drawn} '
+            f'{sum(results.windows.values())} test windows; epoch {results.epoch}, selected on '
             f'{results.selected_on}.')
 
 
@@ -143,12 +152,15 @@ def caveats(results: Results, notes: list[str]) -> str:
     """What the numbers do and do not say, as a list."""
     skeleton = results.reader.skeleton
     lines = [
-        f'The field scores {len(skeleton.joints)} joints, of which {len(skeleton.copied)} are copies of predicted ones and '
-        f'{len(skeleton.joints) - len(skeleton.predicted) - len(skeleton.copied)} are taken from the truth; '
-        f'"predicted joints only" is the mean of the {len(skeleton.predicted)} predicted ones.',
+        f'The field scores {len(skeleton.joints)} joints: {len(skeleton.predicted)} predicted, {len(skeleton.copied)} copied '
+        f'from those, {len(skeleton.joints) - len(skeleton.predicted) - len(skeleton.copied)} taken from the truth; '
+        f'"predicted joints only" is the mean of the {len(skeleton.predicted)}.',
         'This run\'s epoch was not selected on test data. KSOF, PGBIG and GGMotion picked the best epoch on the test set, '
-        'and a model trained for 10 frames is worth 1-2 mm over one for 25 at the same label.',
+        'and a model trained for 10 frames is worth 1-2 mm (up to 10 mm on 3DPW) over one for 25 or 30 at the same label.',
     ]
+    if results.missing_files:
+        lines.append(f'Not evaluated, as the files are missing: {", ".join(results.missing_files)}. The published rows '
+                     'include them.')
     if skeleton.true_ms_per_frame != skeleton.label_ms_per_frame:
         lines.append(f'The field labels a frame {skeleton.label_ms_per_frame:g} ms; recorded at {skeleton.raw_fps} Hz with '
                      f'every {skeleton.stride}nd frame used it is {skeleton.true_ms_per_frame:.1f} ms.')

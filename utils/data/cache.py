@@ -44,6 +44,8 @@ def read_cache(root: Path, part: str, names: list[str], skeleton: Skeleton) -> l
                 frames = file['frames'][:]
                 table = json.loads(file.attrs['table'])
             ends = np.cumsum([length for _, length in table])
+            if ends[-1] != len(frames):
+                raise ValueError(f'{len(frames)} frames, its table says {ends[-1]}')
             return list(zip([name for name, _ in table], np.split(frames, ends[:-1]), strict=True))
         except (OSError, KeyError, ValueError, RuntimeError) as error:
             log.warning('%s: damaged cache (%s): reading the source files again', path, str(error).split('\n')[0])

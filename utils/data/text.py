@@ -1,10 +1,19 @@
 """Tables of comma-separated numbers, the text layout of Human3.6M and CMU mocap."""
 import gzip
+import itertools
+import zlib
 from pathlib import Path
+from typing import TextIO, cast
 
 import numpy as np
 
 from utils.errors import InputError
+
+
+def open_text(path: Path) -> TextIO:
+    """A text file to read, unpacked on the way if its name ends in .gz; a byte order mark is skipped."""
+    opener = gzip.open if path.suffix == '.gz' else open
+    return cast(TextIO, opener(path, 'rt', encoding='utf-8-sig'))
 
 
 def read_numbers(path: Path, columns: int) -> np.ndarray:
@@ -13,12 +22,15 @@ def read_numbers(path: Path, columns: int) -> np.ndarray:
     InputError names file and line where a row has another number of columns, or a value is not a finite number.
     """
     try:
-        table = np.loadtxt(path, delimiter=',', comments=None, ndmin=2, encoding='utf-8')
-    except (ValueError, EOFError) as error:
-        raise _explain(path, columns, error) from None
+        with open_text(path) as file:
+            lines = (line for line in file if not line.isspace())
+            first = next(lines, '')
+            table = np.loadtxt(itertools.chain([first], lines), delimiter=',', comments=None, ndmin=2) if first else None
     except OSError as error:
         raise InputError(f'{path}: cannot be read: {error.strerror or error}') from None
-    if table.size == 0:
+    except (ValueError, EOFError, zlib.error) as error:
+        raise _explain(path, columns, error) from None
+    if table is None:
         raise InputError(f'{path}: is empty; expected rows of {columns} numbers')
     if table.shape[1] != columns or not np.isfinite(table).all():
         raise _explain(path, columns, ValueError('not finite'))
@@ -28,11 +40,11 @@ def read_numbers(path: Path, columns: int) -> np.ndarray:
 def _explain(path: Path, columns: int, error: Exception) -> InputError:
     """Reads the file again, slowly, to find the line that is wrong."""
     try:
-        with (gzip.open(path, 'rt') if path.suffix == '.gz' else path.open()) as file:
+        with open_text(path) as file:
             for number, line in enumerate(file, start=1):
                 if problem := _problem(line, columns):
                     return InputError(f'{path}: line {number}: {problem}')
-    except (OSError, EOFError, UnicodeDecodeError):
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError):
         return InputError(f'{path}: is not a text file of comma-separated numbers')
     return InputError(f'{path}: {error}')
 
