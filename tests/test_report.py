@@ -1,6 +1,7 @@
 """The written tables and the published rows beside them."""
 import csv
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
@@ -70,3 +71,10 @@ def test_the_three_files(tmp_path):
     assert content['true_ms'][:2] == pytest.approx([16.67, 33.33]) and content['label_ms'][:2] == [40, 80]
     assert content['protocol'] == '8' and content['windows'] == {'walking': 5}
     assert sorted(path.name for path in tmp_path.iterdir()) == ['results.json', 'results.md', 'test_8_eval.csv']
+
+
+def test_sample_motion_is_called_that():
+    text = markdown(replace(made_up(), sample=True))
+    assert text.startswith('## KSOF on sample motion in the layout of CMU mocap')
+    assert 'Published, mean of the same 8 actions (on the recordings: nothing to compare this run with):' in text
+    assert 'sample' not in markdown(made_up())

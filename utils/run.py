@@ -20,6 +20,7 @@ from model.losses import KSOFLoss
 from opt import SHAPE, parse
 from utils import checkpoint
 from utils.data.reader import Reader, find_root
+from utils.data.sample import is_sample
 from utils.data.windows import Windows, build_windows
 from utils.engine import epoch_order, evaluate, train_epoch, validate
 from utils.errors import DivergedError, InputError
@@ -207,7 +208,7 @@ def evaluate_run(reader: Reader, root: Path, options: argparse.Namespace, folder
     methods = score_methods(model.eval(), windows, reader, options, device)
     protocol = 'all' if options.test_sample_num < 0 else str(options.test_sample_num)
     results: Results = results_of(windows, reader, protocol=protocol, epoch=state['epoch'], selected_on='validation',
-                                  methods=methods)
+                                  methods=methods, sample=is_sample(root))
     folder.mkdir(parents=True, exist_ok=True)
     return write_all(results, folder)
 
