@@ -66,6 +66,15 @@ def read_lines(path: Path) -> Iterator[tuple[int, list[str]]]:
             yield number, words
 
 
+def find_asf(amc: Path) -> Path:
+    """The skeleton {subject}.asf of {subject}_{trial}.amc, beside it or in the folder above. InputError if it is in neither."""
+    name = f'{amc.stem.split("_")[0]}.asf'
+    for folder in (amc.parent, amc.parent.parent):
+        if (folder / name).is_file():
+            return folder / name
+    raise InputError(f'{amc}: its skeleton {name} is neither beside it nor in the folder above')
+
+
 def read_asf(path: Path) -> Asf:
     """The skeleton in an ASF file of the CMU database. InputError with the line where it is damaged or of another kind."""
     unit, section, name = 0.0, '', ''

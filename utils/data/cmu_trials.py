@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from utils.data.asf_amc import find_asf
 from utils.errors import InputError
 
 TABLE = Path(__file__).with_name('cmu_trials.csv')
@@ -69,10 +70,7 @@ def trial_name(subject: str, trial: str) -> str:
 
 def open_trial(name: str, amc: Path) -> TrialFile:
     """Count a trial's frames and find its skeleton, without parsing it. InputError where either is not to be had."""
-    asf_name = f'{amc.stem.split("_")[0]}.asf'
-    asf = next((folder / asf_name for folder in (amc.parent, amc.parent.parent) if (folder / asf_name).is_file()), None)
-    if asf is None:
-        raise InputError(f'{amc}: its skeleton {asf_name} is neither beside it nor in the folder above')
+    asf = find_asf(amc)
     roots = re.findall(rb'^root\s+(.*)', amc.read_bytes(), re.MULTILINE)
     try:
         start = tuple(float(value) for value in roots[0].split()[:3])
