@@ -69,7 +69,7 @@ class Predictor:
         now, step = last / motion.fps, 1 / self.fps
         past = step * np.arange(1 - self.input_n, 1)
         ahead = step * np.arange(1, self.output_n + 1)
-        observed = motion.at(now + past)
+        observed = motion.at(now + past, last=last)
         future = self.predict(observed)
         truth = motion.at(now + ahead) if now + ahead[-1] < (len(motion.body) - 1) / motion.fps + 1e-9 else None
         scale = self.skeleton.mm_scale_to_true

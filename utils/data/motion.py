@@ -28,10 +28,13 @@ class Motion:
     position: np.ndarray | None
     fps: float
 
-    def at(self, times: np.ndarray) -> np.ndarray:
-        """(T, J, 3) poses at these times in s from the first frame, by cubic splines through the joints' paths."""
-        poses = CubicSpline(np.arange(len(self.body)) / self.fps, self.body.reshape(len(self.body), -1))(times)
-        return poses.reshape(len(times), -1, 3)
+    def at(self, times: np.ndarray, *, last: int | None = None) -> np.ndarray:
+        """(T, J, 3) poses at these times in s from the first frame, by cubic splines through the joints' paths.
+
+        last: the splines know nothing of the frames after this one.
+        """
+        known = self.body[: len(self.body) if last is None else last + 1].reshape(-1, self.body[0].size)
+        return CubicSpline(np.arange(len(known)) / self.fps, known)(times).reshape(len(times), -1, 3)
 
 
 def motion_of_positions(positions: np.ndarray, dataset: str, *, fps: float, units: str) -> Motion:
