@@ -45,8 +45,10 @@ def read_positions(path: Path, dataset: str, fps: float | None, units: str | Non
         raise InputError(f'{path}: .npy does not tell its {"frame rate: add --fps" if fps is None else "unit: add --units"}')
     try:
         positions = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise InputError(f'{path}: is not a readable .npy of numbers ({str(error).splitlines()[0]})') from None
+    except OSError as error:
+        raise InputError(f'{path}: cannot be read: {error.strerror or error}') from None
+    except (ValueError, EOFError):
+        raise InputError(f'{path}: is not a readable .npy of plain numbers') from None
     try:
         return motion_of_positions(positions, dataset, fps=fps, units=units)
     except InputError as error:
