@@ -63,10 +63,12 @@ def run(reader: Reader, options: argparse.Namespace) -> None:
     folder = checkpoint.RUNS / options.exp
     root = find_root(options.data_dir, reader)
     model = build_model(options).to(device)
+    # The test files are read before training too: what is wrong with them shows now and not after it.
+    windows = {split: load_windows(reader, root, split, options, device)
+               for split in (('test',) if options.is_eval else ('train', 'validation', 'test'))}
     if options.is_eval:
-        print(evaluate_run(reader, root, options, folder, model, device))
+        print(evaluate_run(reader, windows['test'], options, folder, model, device))
         return
-    windows = {split: load_windows(reader, root, split, options, device) for split in ('train', 'validation')}
     criterion = KSOFLoss(options.jps_weight).to(device)
     optimiser = build_optimiser(model, criterion, options)
     schedule = build_schedule(optimiser, options, steps_per_epoch=max(1, len(windows['train']) // options.batch_size))
@@ -81,7 +83,7 @@ def run(reader: Reader, options: argparse.Namespace) -> None:
         checkpoint.start_run(folder, vars(options))
     announce(options, folder, model, windows, device)
     train(model, criterion, optimiser, schedule, windows, reader, options, folder, history)
-    print(evaluate_run(reader, root, options, folder, model, device))
+    print(evaluate_run(reader, windows['test'], options, folder, model, device))
 
 
 def choose_device(name: str) -> torch.device:
@@ -198,13 +200,12 @@ def history_csv(history: list[dict[str, float]]) -> str:
     return file.getvalue()
 
 
-def evaluate_run(reader: Reader, root: Path, options: argparse.Namespace, folder: Path, model: KSOF,
+def evaluate_run(reader: Reader, windows: Windows, options: argparse.Namespace, folder: Path, model: KSOF,
                  device: torch.device) -> str:
-    """Score the run's best checkpoint and both baselines on the test split, write the tables, return their text."""
+    """Score the run's best checkpoint and both baselines on the test windows, write the tables, return their text."""
     path = Path(options.ckpt) if options.ckpt and options.is_eval else folder / checkpoint.BEST
     state = load_matching(path, options)
     model.load_state_dict(state['model'])
-    windows = load_windows(reader, root, 'test', options, device)
     methods = score_methods(model.eval(), windows, reader, options, device)
     protocol = 'all' if options.test_sample_num < 0 else str(options.test_sample_num)
     results: Results = results_of(windows, reader, protocol=protocol, epoch=state['epoch'], selected_on='validation',
