@@ -67,7 +67,7 @@ def run(reader: Reader, options: argparse.Namespace) -> None:
     windows = {split: load_windows(reader, root, split, options, device)
                for split in (('test',) if options.is_eval else ('train', 'validation', 'test'))}
     if options.is_eval:
-        print(evaluate_run(reader, windows['test'], options, folder, model, device))
+        print(evaluate_run(reader, root, windows['test'], options, folder, model, device))
         return
     criterion = KSOFLoss(options.jps_weight).to(device)
     optimiser = build_optimiser(model, criterion, options)
@@ -83,7 +83,7 @@ def run(reader: Reader, options: argparse.Namespace) -> None:
         checkpoint.start_run(folder, vars(options))
     announce(options, folder, model, windows, device)
     train(model, criterion, optimiser, schedule, windows, reader, options, folder, history)
-    print(evaluate_run(reader, windows['test'], options, folder, model, device))
+    print(evaluate_run(reader, root, windows['test'], options, folder, model, device))
 
 
 def choose_device(name: str) -> torch.device:
@@ -200,7 +200,7 @@ def history_csv(history: list[dict[str, float]]) -> str:
     return file.getvalue()
 
 
-def evaluate_run(reader: Reader, windows: Windows, options: argparse.Namespace, folder: Path, model: KSOF,
+def evaluate_run(reader: Reader, root: Path, windows: Windows, options: argparse.Namespace, folder: Path, model: KSOF,
                  device: torch.device) -> str:
     """Score the run's best checkpoint and both baselines on the test windows, write the tables, return their text."""
     path = Path(options.ckpt) if options.ckpt and options.is_eval else folder / checkpoint.BEST
