@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 
 from utils.data.skeleton import Skeleton
-from utils.files import whole_file
+from utils.files import remove_leftovers, whole_file
 
 log = logging.getLogger('ksof')
 VERSION = 1  # raise it when parsing or the layout of the file changes
@@ -34,11 +34,12 @@ def read_cache(root: Path, part: str, names: list[str], skeleton: Skeleton) -> l
     """(file name, (F, J, 3) float32 positions) of every person in the named files, or None if they must be parsed."""
     expected = fingerprint(root, names, skeleton)
     for folder in cache_folders(root):
+        remove_leftovers(folder)
         path = folder / f'{part}.h5'
         if not path.is_file():
             continue
         try:
-            with h5py.File(path, 'r') as file:
+            with h5py.File(path, 'r', locking=False) as file:
                 if file.attrs['fingerprint'] != expected:
                     continue
                 frames = file['frames'][:]
@@ -59,7 +60,8 @@ def write_cache(root: Path, part: str, names: list[str], skeleton: Skeleton,
     for folder in cache_folders(root):
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            with whole_file(folder / f'{part}.h5') as temporary, h5py.File(temporary, 'w') as file:
+            with (whole_file(folder / f'{part}.h5') as temporary,
+                  h5py.File(temporary, 'w', locking=False) as file):  # whole_file has locked it
                 file.attrs['fingerprint'] = fingerprint(root, names, skeleton)
                 file.attrs['table'] = table
                 # The checksum turns a damaged block into an error where it would be a wrong pose.
