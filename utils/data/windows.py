@@ -108,8 +108,8 @@ class Windows:
     def batches(self, size: int, *, order: Tensor | None = None) -> Iterator[Batch]:
         """Every window once, in order or in the given one, in batches of `size` (the last may be smaller)."""
         order = torch.arange(len(self)) if order is None else order
-        for index in order.to(self.starts.device).split(size):
-            yield self.batch(index)
+        for first in range(0, len(order), size):
+            yield self.batch(order[first : first + size].to(self.starts.device))
 
     def source(self, index: int) -> Source:
         """File and frame of one window."""
