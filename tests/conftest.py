@@ -1,4 +1,3 @@
-import os
 import sys
 from pathlib import Path
 
@@ -10,7 +9,7 @@ PROJECT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(PROJECT))
 SHARED = PROJECT.parent / 'shared'
 
-torch.set_num_threads(min(2, os.cpu_count() or 1))
+torch.set_num_threads(1)  # on small tensors more threads mostly wait for each other, above all where cores are shared
 
 
 @pytest.fixture(autouse=True)
