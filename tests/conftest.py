@@ -9,7 +9,7 @@ PROJECT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(PROJECT))
 SHARED = PROJECT.parent / 'shared'
 
-torch.set_num_threads(1)  # on small tensors more threads mostly wait for each other, above all where cores are shared
+torch.set_num_threads(1)  # the tests' networks are too small for more, and two would fight on a busy machine
 
 
 @pytest.fixture(autouse=True)

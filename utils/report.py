@@ -27,6 +27,7 @@ class Results:
     selected_on: str
     methods: dict[str, ActionTable]
     missing_files: list[str] = field(default_factory=list)
+    sample: bool = False  # measured on invented motion
 
     @property
     def missing_actions(self) -> list[str]:
@@ -42,10 +43,10 @@ class Results:
 
 
 def results_of(windows: Windows, reader: Reader, *, protocol: str, epoch: int, selected_on: str,
-               methods: dict[str, ActionTable]) -> Results:
+               methods: dict[str, ActionTable], sample: bool) -> Results:
     """Results for the windows they were measured on."""
     return Results(reader, windows.counts(), protocol, windows.input_n, windows.output_n, epoch, selected_on, methods,
-                   windows.missing_files)
+                   windows.missing_files, sample)
 
 
 def table_frames(results: Results) -> list[int]:
@@ -94,8 +95,9 @@ def markdown(results: Results) -> str:
     sections = [heading(results), markdown_table(results, frames, summary_rows(results, frames))]
     published, notes = published_section(results, frames)
     if published:
-        title = f'Published, mean of the same {len(results.windows)} actions:' if results.has_actions else 'Published:'
-        sections += [title, markdown_table(results, frames, published)]
+        title = 'Published' + (f', mean of the same {len(results.windows)} actions' if results.has_actions else '')
+        title += ' (on the recordings: nothing to compare this run with)' if results.sample else ''
+        sections += [f'{title}:', markdown_table(results, frames, published)]
     if results.has_actions:
         name, table = next(iter(results.methods.items()))
         rows = [(action, [errors[f] for f in frames]) for action, errors in table.items()]
@@ -109,7 +111,8 @@ def heading(results: Results) -> str:
     missing = f' (missing: {", ".join(results.missing_actions)})' if results.missing_actions else ''
     over = (f'mean of {len(results.windows)} of {len(results.reader.actions)} actions{missing}' if results.has_actions
             else 'mean of the windows')
-    return (f'## KSOF on {results.reader.title}: {results.input_n} observed, {results.output_n} predicted frames\n\n'
+    on = f'sample motion in the layout of {results.reader.title}' if results.sample else results.reader.title
+    return (f'## KSOF on {on}: {results.input_n} observed, {results.output_n} predicted frames\n\n'
             f'MPJPE in mm at the frame, {over}; {"all" if results.protocol == "all" else drawn} '
             f'{sum(results.windows.values())} test windows; epoch {results.epoch}, selected on '
             f'{results.selected_on}.')

@@ -20,6 +20,7 @@ from model.losses import KSOFLoss
 from opt import SHAPE, parse
 from utils import checkpoint
 from utils.data.reader import Reader, find_root
+from utils.data.sample import is_sample
 from utils.data.windows import Windows, build_windows
 from utils.engine import epoch_order, evaluate, train_epoch, validate
 from utils.errors import DivergedError, InputError
@@ -66,7 +67,7 @@ def run(reader: Reader, options: argparse.Namespace) -> None:
     windows = {split: load_windows(reader, root, split, options, device)
                for split in (('test',) if options.is_eval else ('train', 'validation', 'test'))}
     if options.is_eval:
-        print(evaluate_run(reader, windows['test'], options, folder, model, device))
+        print(evaluate_run(reader, root, windows['test'], options, folder, model, device))
         return
     criterion = KSOFLoss(options.jps_weight).to(device)
     optimiser = build_optimiser(model, criterion, options)
@@ -82,7 +83,7 @@ def run(reader: Reader, options: argparse.Namespace) -> None:
         checkpoint.start_run(folder, vars(options))
     announce(options, folder, model, windows, device)
     train(model, criterion, optimiser, schedule, windows, reader, options, folder, history)
-    print(evaluate_run(reader, windows['test'], options, folder, model, device))
+    print(evaluate_run(reader, root, windows['test'], options, folder, model, device))
 
 
 def choose_device(name: str) -> torch.device:
@@ -199,7 +200,7 @@ def history_csv(history: list[dict[str, float]]) -> str:
     return file.getvalue()
 
 
-def evaluate_run(reader: Reader, windows: Windows, options: argparse.Namespace, folder: Path, model: KSOF,
+def evaluate_run(reader: Reader, root: Path, windows: Windows, options: argparse.Namespace, folder: Path, model: KSOF,
                  device: torch.device) -> str:
     """Score the run's best checkpoint and both baselines on the test windows, write the tables, return their text."""
     path = Path(options.ckpt) if options.ckpt and options.is_eval else folder / checkpoint.BEST
@@ -208,7 +209,7 @@ def evaluate_run(reader: Reader, windows: Windows, options: argparse.Namespace, 
     methods = score_methods(model.eval(), windows, reader, options, device)
     protocol = 'all' if options.test_sample_num < 0 else str(options.test_sample_num)
     results: Results = results_of(windows, reader, protocol=protocol, epoch=state['epoch'], selected_on='validation',
-                                  methods=methods)
+                                  methods=methods, sample=is_sample(root))
     folder.mkdir(parents=True, exist_ok=True)
     return write_all(results, folder)
 

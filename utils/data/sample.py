@@ -38,6 +38,11 @@ Plan = dict[str, int]  # path inside the dataset folder -> raw frames
 Encode = Callable[[str, int, np.random.Generator], bytes]  # path inside the dataset folder, raw frames -> file content
 
 
+def is_sample(folder: Path) -> bool:
+    """Whether a dataset's folder was made here; 3DPW's is known by its sequenceFiles too."""
+    return any((place / MARKER).is_file() for place in (folder, folder.parent))
+
+
 def plan_cmu(size: str = 'small', seed: int = 0) -> Plan:
     """The CMU files of a size."""
     train, lengths = (3, (300, 900)) if size == 'small' else (5, (500, 4000))
