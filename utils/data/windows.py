@@ -180,6 +180,8 @@ def build_windows(reader: Reader, root: Path, split: str, *, input_n: int, outpu
     if not any(len(own) for own in starts):
         raise InputError(f'{split}: --test_sample_num {test_sample_num} finds no window to draw: use --test_sample_num -1')
     ends = np.cumsum([len(recording.frames) for recording in recordings])
+    log.info('%s %s: %d recordings, %d frames at %g Hz, %d windows', reader.title, split, len(recordings), ends[-1],
+             1000 / reader.skeleton.true_ms_per_frame, sum(len(own) for own in starts))
     firsts = [0, *ends[:-1].tolist()]
     actions = [np.full(len(own), reader.actions.index(recording.action))
                for own, recording in zip(starts, recordings, strict=True)]
