@@ -8,6 +8,9 @@ from utils.errors import InputError
 
 # The settings that shape the network or its data: they name the run folder, and a checkpoint must agree with them.
 SHAPE = ('dataset', 'input_n', 'output_n', 'node_n', 'dct_n', 'num_gcn', 'd_model', 'tcn_axis', 'topk')
+# What must not change when a run goes on: with these the same, a stopped run ends as one that was never stopped.
+TRAINING = ('skip_rate', 'batch_size', 'dropout', 'lr_now', 'lr_end', 'warmup_steps', 'optimizer', 'weight_decay', 'clip_norm',
+            'jps_weight', 'seed')
 
 
 class Parser(argparse.ArgumentParser):
@@ -72,12 +75,16 @@ def parser(dataset: str, title: str, defaults: dict[str, Any]) -> argparse.Argum
     training.add_argument('--clip_norm', type=at_least(1e-6, float), default=1.0, help='largest gradient norm of a step')
     training.add_argument('--jps_weight', type=at_least(0, float), default=1.0,
                           help='weight of the squared joint point smoothness in the loss; 0 drops it')
+    training.add_argument('--skip_bad_steps', type=at_least(0), default=0,
+                          help='steps of an epoch that may be skipped for a loss or gradient that is not finite; one more stops')
     training.add_argument('--seed', type=at_least(0), default=0, help='seed of weights, dropout and batch order')
 
     run = whole.add_argument_group('run')
     run.add_argument('--cuda_idx', default='cuda:0', help='device: cuda:0, cuda:1, mps or cpu; without CUDA the CPU is used')
     run.add_argument('--exp', help='run folder: a name under checkpoint/ or a path; made of the settings if not given')
     run.add_argument('--is_load', action='store_true', help='go on with training from the run\'s ckpt_last')
+    run.add_argument('--save_minutes', type=at_least(0, float), default=10.0,
+                     help='minutes between saves inside an epoch, besides the one at its end')
     run.add_argument('--is_eval', action='store_true', help='evaluate the run\'s ckpt_best on the test split and stop')
     run.add_argument('--ckpt', help='checkpoint file for --is_eval or --is_load instead of the run\'s own')
     whole.set_defaults(dataset=dataset, **defaults)

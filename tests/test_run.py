@@ -2,7 +2,9 @@
 import csv
 import json
 import math
+import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -10,11 +12,12 @@ from pathlib import Path
 import pytest
 import torch
 
-import utils.run
+import utils.engine
 from main_cmu_3d import DEFAULTS
 from utils import checkpoint
 from utils.data.cmu import READER
-from utils.run import learning_rate_factor, main
+from utils.run import main
+from utils.training import learning_rate_factor
 
 PROJECT = Path(__file__).resolve().parents[1]
 TINY = ['--d_model', '1', '--num_gcn', '1', '--output_n', '10', '--skip_rate', '40', '--batch_size', '16', '--test_batch_size',
@@ -53,7 +56,7 @@ def test_training_writes_everything_and_evaluation_repeats_it(command, tmp_path,
     assert [row[0] for row in rows[1:]] == [*READER.actions, 'avg']
     results = json.loads(tables['results.json'])
     assert list(results) == ['dataset', 'protocol', 'input_n', 'output_n', 'epoch', 'selected_on', 'label_ms', 'true_ms',
-                             'mm_scale_to_true', 'windows', 'missing_actions', 'methods']
+                             'mm_scale_to_true', 'windows', 'missing_actions', 'missing_files', 'methods']
     assert list(results['methods']) == ['KSOF', 'KSOF predicted joints only', 'zero velocity', 'constant velocity']
     assert results['selected_on'] == 'validation' and results['missing_actions'] == []
     average = [sum(results['methods']['KSOF'][action][k] for action in READER.actions) / 8 for k in range(10)]
@@ -65,27 +68,31 @@ def test_training_writes_everything_and_evaluation_repeats_it(command, tmp_path,
     assert saved['options']['d_model'] == 1 and saved['torch'] == torch.__version__ and saved['git_revision']
 
 
-def test_resuming_equals_an_uninterrupted_run(command, tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize('number, code, step', [(signal.SIGTERM, 143, 13), (signal.SIGINT, 130, 4), (signal.SIGINT, 130, 18)])
+def test_a_stopped_run_goes_on_as_if_it_had_not_been_stopped(command, tmp_path, monkeypatch, capsys, number, code, step):
     assert command() == 0
     expected, history = weights(tmp_path / 'run'), checkpoint.load(tmp_path / 'run' / checkpoint.LAST)['history']
     shutil.rmtree(tmp_path / 'run')
-    whole = utils.run.train_epoch
+    steps = []
 
-    def interrupted(*arguments, **options):
-        if options['title'] != 'epoch 1/3':
-            raise KeyboardInterrupt
-        return whole(*arguments, **options)
+    def step_with_a_signal(*arguments, **options):
+        steps.append(train_step(*arguments, **options))
+        if len(steps) == step:
+            os.kill(os.getpid(), number)
 
-    monkeypatch.setattr(utils.run, 'train_epoch', interrupted)
-    assert command() == 130
-    assert 'add --is_load' in capsys.readouterr().err
-    monkeypatch.setattr(utils.run, 'train_epoch', whole)
-    assert command('--is_load') == 0
+    train_step = utils.engine.train_step
+    monkeypatch.setattr(utils.engine, 'train_step', step_with_a_signal)
+    assert command() == code and len(steps) == step
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert f'saved in {tmp_path / "run" / checkpoint.LAST}; the same command with --is_load goes on' in error
+    assert command('--is_load') == 0 and len(steps) == 27
     resumed = weights(tmp_path / 'run')
     assert resumed.keys() == expected.keys()
     assert all(torch.equal(resumed[name], expected[name]) for name in expected)
     again = checkpoint.load(tmp_path / 'run' / checkpoint.LAST)['history']
-    assert [entry['validation'] for entry in again] == [entry['validation'] for entry in history]
+    timeless = [[value for name, value in entry.items() if name not in ('seconds', 'windows_per_s')] for entry in history + again]
+    assert timeless[:3] == timeless[3:]
+    assert len((tmp_path / 'run' / 'history.csv').read_text().splitlines()) == 4
 
 
 def test_seeds_decide_the_weights(command, tmp_path):

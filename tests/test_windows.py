@@ -100,10 +100,12 @@ def test_no_window_spans_two_recordings(name, test_sample_num):
                                     for action in actions}
 
 
-def test_batches_hold_every_window_once_in_the_networks_terms():
+def test_batches_hold_every_window_once_in_the_networks_terms(caplog):
+    caplog.set_level('INFO', logger='ksof')
     recordings = [numbered(h36m.READER, 'walking', 0, 31), numbered(h36m.READER, 'eating', 1, 25)]
     windows = windows_of(h36m.READER, recordings, 'train', skip_rate=4)
     assert windows.counts() == {'walking': 3, 'eating': 2}
+    assert 'Human3.6M train: 2 recordings, 56 frames at 25 Hz, 5 windows' in caplog.messages
     order = torch.tensor([4, 2, 0, 1, 3])
     batches = list(windows.batches(2, order=order))
     assert [len(batch.observed) for batch in batches] == [2, 2, 1]

@@ -1,4 +1,4 @@
-"""The one exception whose text is meant for the person at the terminal."""
+"""Exceptions whose text is meant for the person at the terminal."""
 
 
 class InputError(ValueError):
@@ -7,3 +7,11 @@ class InputError(ValueError):
 
 class DivergedError(RuntimeError):
     """Training produced a loss that is not finite. The message is one line with the loss terms."""
+
+
+class Stopped(Exception):
+    """Training was stopped by a signal after saving. `number` is the signal's."""
+
+    def __init__(self, number: int, message: str):
+        super().__init__(message)
+        self.number = number
