@@ -70,3 +70,26 @@ def sample_3dpw(tmp_path_factory):
     root = tmp_path_factory.mktemp('sample')
     write_threedpw(root)
     return root
+
+
+# A run of seconds: the whole network at its narrowest, nine steps an epoch.
+TINY = ['--d_model', '1', '--num_gcn', '1', '--output_n', '10', '--skip_rate', '40', '--batch_size', '16', '--test_batch_size',
+        '512', '--cuda_idx', 'cpu', '--warmup_steps', '3', '--dropout', '0.3', '--epoch', '3']
+
+
+@pytest.fixture
+def command(sample_cmu, tmp_path):
+    """Runs the CMU main with tiny settings and more arguments; returns its exit code."""
+    from main_cmu_3d import DEFAULTS
+    from utils.data.cmu import READER
+    from utils.run import main
+
+    return lambda *more: main(READER, DEFAULTS, ['--data_dir', str(sample_cmu), *TINY, '--exp', str(tmp_path / 'run'), *more])
+
+
+def weights(folder, name='ckpt_last.pth.tar'):
+    """What a run's checkpoint holds of the network and the loss."""
+    from utils import checkpoint
+
+    state = checkpoint.load(folder / name)
+    return state['model'] | {f'loss.{k}': v for k, v in state['criterion'].items()}

@@ -7,32 +7,17 @@ import shutil
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
 
 import utils.engine
 from main_cmu_3d import DEFAULTS
+from tests.conftest import PROJECT, TINY, weights
 from utils import checkpoint
 from utils.data.cmu import READER
 from utils.run import main
 from utils.training import learning_rate_factor
-
-PROJECT = Path(__file__).resolve().parents[1]
-TINY = ['--d_model', '1', '--num_gcn', '1', '--output_n', '10', '--skip_rate', '40', '--batch_size', '16', '--test_batch_size',
-        '512', '--cuda_idx', 'cpu', '--warmup_steps', '3', '--dropout', '0.3', '--epoch', '3']
-
-
-@pytest.fixture
-def command(sample_cmu, tmp_path):
-    """Runs the CMU main with tiny settings and more arguments; returns its exit code."""
-    return lambda *more: main(READER, DEFAULTS, ['--data_dir', str(sample_cmu), *TINY, '--exp', str(tmp_path / 'run'), *more])
-
-
-def weights(folder, name=checkpoint.LAST):
-    state = checkpoint.load(folder / name)
-    return state['model'] | {f'loss.{k}': v for k, v in state['criterion'].items()}
 
 
 def test_training_writes_everything_and_evaluation_repeats_it(command, tmp_path, capsys):

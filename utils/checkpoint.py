@@ -15,7 +15,7 @@ import torch
 from filelock import FileLock, Timeout
 
 from utils.errors import InputError
-from utils.files import whole_file, write_text
+from utils.files import UNFINISHED, remove_leftovers, whole_file, write_text
 
 log = logging.getLogger('ksof')
 PROJECT = Path(__file__).resolve().parents[1]
@@ -32,6 +32,7 @@ def lock_run(folder: Path) -> FileLock:
         folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(folder / LOCK, timeout=0)
         lock.acquire()
+        remove_leftovers(folder)
     except Timeout:
         raise InputError(f'{folder}: is in use by another run; wait for it, or give this one another --exp') from None
     except OSError as error:
@@ -89,7 +90,7 @@ def save(path: Path, state: Checkpoint) -> None:
 
 def keep_previous(path: Path) -> None:
     """Give the file a second name, so that at no moment there is none by the first."""
-    second = path.with_name(f'.{PREVIOUS}-new')
+    second = path.with_name(f'.{PREVIOUS}{UNFINISHED}')
     second.unlink(missing_ok=True)
     try:
         os.link(path, second)
