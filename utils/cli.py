@@ -1,11 +1,18 @@
-"""What the tools share: a parser whose mistakes are one line, and exit codes."""
+"""What all commands share: a parser whose mistakes are one line, --version, and exit codes."""
 import argparse
 import sys
 from collections.abc import Callable, Sequence
+from typing import NoReturn
 
-from opt import Parser
 from utils.checkpoint import environment
 from utils.errors import InputError
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong with the command line as an InputError."""
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError(f'{message} (see --help)')
 
 
 class Version(argparse.Action):

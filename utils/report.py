@@ -2,14 +2,17 @@
 import csv
 import io
 import json
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from utils.data.reader import Reader
+from utils.data.readers import reader_named
 from utils.data.windows import Windows
+from utils.errors import InputError
 from utils.files import write_text
-from utils.published import published_rows
+from utils.published import PublishedRow, published_rows
 
 ActionTable = dict[str, list[float]]  # action -> MPJPE at each frame, with 'avg' last
 
@@ -49,11 +52,27 @@ def results_of(windows: Windows, reader: Reader, *, protocol: str, epoch: int, s
                    windows.missing_files, sample)
 
 
+def over_actions(results: Results, actions: Sequence[str]) -> Results:
+    """The same results as if only these actions had been tested on."""
+    if set(actions) == set(results.windows):
+        return results
+    methods = {}
+    for name, table in results.methods.items():
+        methods[name] = {action: table[action] for action in actions}
+        methods[name]['avg'] = [sum(errors) / len(actions) for errors in zip(*methods[name].values(), strict=True)]
+    return replace(results, windows={action: results.windows[action] for action in actions}, methods=methods)
+
+
 def table_frames(results: Results) -> list[int]:
     """Indices of the predicted frames that the tables show: the field's labels, as far as the prediction reaches."""
-    labels = results.label_ms
-    usual = [labels.index(label) for label in results.reader.shown_labels if label in labels]
-    return usual or list(range(len(labels)))
+    return label_frames(results.reader, results.output_n)
+
+
+def label_frames(reader: Reader, output_n: int) -> list[int]:
+    """Indices, among `output_n` predicted frames, of the field's labels; all of them where it has none there."""
+    labels = reader.skeleton.label_ms(output_n)
+    usual = [labels.index(label) for label in reader.shown_labels if label in labels]
+    return usual or list(range(output_n))
 
 
 def write_all(results: Results, folder: Path) -> str:
@@ -84,9 +103,29 @@ def json_dict(results: Results) -> dict[str, Any]:
         'label_ms': results.label_ms, 'true_ms': skeleton.true_ms(results.output_n),
         'mm_scale_to_true': skeleton.mm_scale_to_true, 'windows': results.windows,
         'missing_actions': results.missing_actions, 'missing_files': results.missing_files,
+        'sample': results.sample,
         'methods': {name: {action: [round(error, 4) for error in errors] for action, errors in table.items()}
                     for name, table in results.methods.items()},
     }
+
+
+def read_results(path: Path) -> Results:
+    """What `write_all` left in a results.json. InputError where it is none."""
+    try:
+        content = json.loads(path.read_bytes())
+        results = Results(reader_named(content['dataset']), content['windows'], content['protocol'], content['input_n'],
+                          content['output_n'], content['epoch'], content['selected_on'], content['methods'],
+                          content['missing_files'], content['sample'])
+        complete = results.windows and all(len(table[action]) == results.output_n for table in results.methods.values()
+                                           for action in (*results.windows, 'avg'))
+    except FileNotFoundError:
+        raise InputError(f'{path}: no results there; evaluate the run first, with --is_eval') from None
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(f'{path}: is not a results.json of this version ({error!r}); evaluate the run again, with '
+                         '--is_eval') from None
+    if not complete or 'KSOF' not in results.methods:
+        raise InputError(f'{path}: lacks errors that it should hold; evaluate the run again, with --is_eval')
+    return results
 
 
 def markdown(results: Results) -> str:
@@ -133,17 +172,30 @@ def summary_rows(results: Results, frames: list[int]) -> list[tuple[str, list[fl
     return rows
 
 
-def published_section(results: Results, frames: list[int]) -> tuple[list[tuple[str, list[float | None]]], list[str]]:
-    """Published rows at the shown labels, this protocol first, and notes on their sources."""
+def published_beside(results: Results, labels: list[int], only: Sequence[str] = ()) -> tuple[list[PublishedRow], list[str]]:
+    """Published rows with any of these labels over the actions of the results, this protocol first and others marked so.
+
+    only: parts of the names to show, all if empty. The second list names methods published as an average that does not compare.
+    """
     rows, left_out = published_rows(results.reader.name, list(results.windows), whole_set=not results.missing_actions)
-    labels = [results.label_ms[f] for f in frames]
-    rows = [row for row in rows if any(label in row.errors for label in labels)]
+
+    def wanted(name: str) -> bool:
+        return not only or any(part.lower() in name.lower() for part in only)
+
+    rows = [row for row in rows if wanted(row.method) and any(label in row.errors for label in labels)]
     rows.sort(key=lambda row: row.protocol != results.protocol)
-    table = []
-    for row in rows:
-        other = '' if row.protocol == results.protocol else f' [other protocol: {row.protocol} windows]'
-        table.append((row.method + other, [row.errors.get(label) for label in labels]))
-    sources = sorted({f'{row.method}: {row.source}' for row in rows})
+    marked = [row if row.protocol == results.protocol
+              else replace(row, method=f'{row.method} [other protocol: {row.protocol} windows]') for row in rows]
+    return marked, [name for name in left_out if wanted(name)]
+
+
+def published_section(results: Results, frames: list[int],
+                      only: Sequence[str] = ()) -> tuple[list[tuple[str, list[float | None]]], list[str]]:
+    """Published rows at the shown labels, and notes on their sources."""
+    labels = [results.label_ms[f] for f in frames]
+    rows, left_out = published_beside(results, labels, only)
+    table = [(row.method, [row.errors.get(label) for label in labels]) for row in rows]
+    sources = sorted({f'{row.method.split(" [")[0]}: {row.source}' for row in rows})
     notes = [f'Sources of the published rows: {"; ".join(sources)}.'] if sources else []
     if left_out:
         notes.append(f'Not shown, as only an average over all {len(results.reader.actions)} actions is published: '
@@ -158,7 +210,7 @@ def caveats(results: Results, notes: list[str]) -> str:
         f'The field scores {len(skeleton.joints)} joints: {len(skeleton.predicted)} predicted, {len(skeleton.copied)} copied '
         f'from those, {len(skeleton.joints) - len(skeleton.predicted) - len(skeleton.copied)} taken from the truth; '
         f'"predicted joints only" is the mean of the {len(skeleton.predicted)}.',
-        'This run\'s epoch was not selected on test data. KSOF, PGBIG and GGMotion picked the best epoch on the test set, '
+        'Epochs here are not selected on test data. KSOF, PGBIG and GGMotion picked the best epoch on the test set, '
         'and a model trained for 10 frames is worth 1-2 mm (up to 10 mm on 3DPW) over one for 25 or 30 at the same label.',
     ]
     if results.missing_files:
@@ -177,7 +229,13 @@ def markdown_table(results: Results, frames: list[int], rows: list[tuple[str, An
     labels, true_ms = results.label_ms, results.reader.skeleton.true_ms(results.output_n)
     cells = [['label ms', *(str(labels[f]) for f in frames)], ['true ms', *(f'{true_ms[f]:.0f}' for f in frames)]]
     cells += [[name, *('-' if value is None else f'{value:.2f}' for value in values)] for name, values in rows]
-    width = max(len(row[0]) for row in cells)
-    lines = [f'| {row[0]:<{width}} | ' + ' | '.join(f'{cell:>7}' for cell in row[1:]) + ' |' for row in cells]
-    rule = f'|{"-" * (width + 2)}|' + '|'.join('-' * 8 + ':' for _ in frames) + '|'
+    return text_table(cells)
+
+
+def text_table(cells: list[list[str]]) -> str:
+    """A Markdown table that reads well as text too: heads first, names to the left, the other columns to the right."""
+    widths = [max([7 if column else 0, *(len(row[column]) for row in cells)]) for column in range(len(cells[0]))]
+    lines = ['| ' + ' | '.join(f'{cell:{">" if column else "<"}{widths[column]}}' for column, cell in enumerate(row)) + ' |'
+             for row in cells]
+    rule = '|' + '|'.join('-' * (width + 1) + (':' if column else '-') for column, width in enumerate(widths)) + '|'
     return '\n'.join([lines[0], rule, *lines[1:]])
