@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from formats import READ, write_formats
+from formats import READ
 
 import main_3dpw
 import main_cmu_3d
@@ -211,13 +211,6 @@ DAMAGES = {
     'a time of 1e-320': (words_in(b'0.0083333', b'1e-320'), ['own.bvh'], 'no camera has that'),
 }
 CASES = [(damage, name) for damage, (_, names, _) in DAMAGES.items() for name in names]
-
-
-@pytest.fixture(scope='session')
-def valid(tmp_path_factory):
-    folder = tmp_path_factory.mktemp('valid')
-    write_formats(folder)
-    return folder
 
 
 def lay_out(name, valid, folder):
