@@ -16,13 +16,15 @@ TRAINING = ('skip_rate', 'batch_size', 'dropout', 'lr_now', 'lr_end', 'warmup_st
             'jps_weight', 'seed')
 
 
-def at_least(least: float, kind: type = int) -> Any:
-    """An argparse type: a finite number of that kind, not below `least`."""
+def at_least(least: float, kind: type = int, *, most: float = 10**6) -> Any:
+    """An argparse type: a finite number of that kind, not below `least` nor above `most`."""
 
     def parse(text: str) -> float:
         value = kind(text)
-        if not math.isfinite(value) or value < least:
-            raise argparse.ArgumentTypeError(f'{text} is below {least}' if value < least else f'{text} is not finite')
+        if value < least or value > most:
+            raise argparse.ArgumentTypeError(f'{text[:20]} is below {least}' if value < least else f'{text[:20]} is above {most}')
+        if math.isnan(value):
+            raise argparse.ArgumentTypeError(f'{text} is not finite')
         return value
 
     parse.__name__ = 'whole number' if kind is int else 'number'
@@ -42,8 +44,8 @@ def parser(dataset: str, title: str, defaults: dict[str, Any]) -> Parser:
 
 def add_data(data: Group) -> None:
     data.add_argument('--data_dir', required=True, help='dataset root, or the dataset\'s own folder in it')
-    data.add_argument('--input_n', type=at_least(2), default=10, help='observed frames')
-    data.add_argument('--output_n', type=at_least(3), default=10, help='predicted frames')
+    data.add_argument('--input_n', type=at_least(2, most=2000), default=10, help='observed frames')
+    data.add_argument('--output_n', type=at_least(3, most=2000), default=10, help='predicted frames')
     data.add_argument('--skip_rate', type=at_least(1), default=1, help='frames between the starts of training windows')
     data.add_argument('--test_sample_num', type=int, choices=(-1, 8, 256), default=-1,
                       help='test windows: -1 all, else so many drawn for each action as in the 8- and 256-window protocols')
@@ -55,9 +57,9 @@ def add_network(network: Group) -> None:
     network.add_argument('--node_n', type=at_least(1), default=66,
                          help='predicted coordinates, three a joint; must match the dataset')
     network.add_argument('--dct_n', type=at_least(1), default=15, help='DCT coefficients kept, up to input_n + output_n')
-    network.add_argument('--num_gcn', type=at_least(1), default=4,
+    network.add_argument('--num_gcn', type=at_least(1, most=100), default=4,
                          help='S-GCN blocks down and up; it has 2 x num_gcn + 5 stages')
-    network.add_argument('--d_model', type=at_least(1), default=16,
+    network.add_argument('--d_model', type=at_least(1, most=1000), default=16,
                          help='width: d_model x dct_n features a node in the S-GCN, 16 x d_model channels in the K-TCN')
     network.add_argument('--dropout', type=at_least(0, float), default=0.1, help='dropout in both paths, below 1')
     network.add_argument('--tcn_axis', choices=('time', 'coordinates'), default='time',
@@ -83,7 +85,7 @@ def add_training(training: Group) -> None:
                           help='weight of the squared joint point smoothness in the loss; 0 drops it')
     training.add_argument('--skip_bad_steps', type=at_least(0), default=0,
                           help='steps of an epoch that may be skipped for a loss or gradient that is not finite; one more stops')
-    training.add_argument('--seed', type=at_least(0), default=0, help='seed of weights, dropout and batch order')
+    training.add_argument('--seed', type=at_least(0, most=2**32 - 1), default=0, help='seed of weights, dropout and batch order')
 
 
 def add_run(run: Group) -> None:

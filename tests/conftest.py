@@ -13,9 +13,9 @@ torch.set_num_threads(1)  # the tests' networks are too small for more, and two 
 
 
 @pytest.fixture(autouse=True)
-def own_cache(tmp_path, monkeypatch):
-    """No test reads or leaves a cache in the user's folder."""
-    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'user-cache'))
+def own_cache(tmp_path_factory, monkeypatch):
+    """No test reads or leaves a cache in the user's folder; the session's samples are parsed once."""
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path_factory.getbasetemp() / 'user-cache'))
 
 
 @pytest.fixture(scope='session')

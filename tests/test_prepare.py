@@ -139,7 +139,7 @@ def test_real_files_are_the_ones_in_the_table(real_cmu):
     ('lowerback ', 'lowerback 1 ', 'lowerback: 4 values, expected 3'),
     ('lowerback ', 'lowerback x', 'lowerback: could not convert'),
     ('lowerback ', '#', 'the frame that ends here has no values of lowerback'),
-    ('root 0.5', 'root nan', 'root: a value is not a finite number'),
+    ('root 0.5', 'root nan', 'root: nan is not a finite number'),
     (':DEGREES', ':RADIANS', ':RADIANS: only degrees are read'),
 ])
 def test_damaged_amc_is_one_line_with_the_place(trials, old, new, problem):
@@ -163,7 +163,7 @@ def test_cut_amc_is_refused(trials):
     ('XYZ\n    dof', 'ZYX\n    dof', r'line \d+: axis: order ZYX'),
     ('dof rx ry rz', 'dof rx ry tz', r'line \d+: dof: rx ry tz'),
     ('name rthumb', 'name sthumb', 'bone rthumb is not there'),
-    ('length 0.45', 'length', r'line 5: length: incomplete'),
+    ('length 0.45', 'length', r'line 5: length: 0 values, expected 1'),
 ])
 def test_damaged_asf_is_one_line(trials, old, new, problem):
     path = trials / '98/98.asf'

@@ -1,15 +1,14 @@
-"""The three readers on hand-made trees: which files, in which spellings, what is refused, and the cache between."""
+"""The three readers on hand-made trees: which files, in which spellings, and what is refused."""
 import gzip
 import pickle
 import shutil
 
-import h5py
 import numpy as np
 import pytest
 
-from utils.data import cache, cmu, h36m, threedpw
+from utils.data import cmu, h36m, threedpw
 from utils.data.kinematics import joint_positions
-from utils.data.reader import SourceFile, find_root, load_recordings, missing_files
+from utils.data.reader import find_root, missing_files
 from utils.data.skeleton import CMU, H36M
 from utils.errors import InputError
 
@@ -185,105 +184,6 @@ def test_every_person_of_a_file_is_a_recording_in_mm_around_the_pelvis(tmp_path)
         threedpw.recordings(tmp_path, 'train', 40)
     with pytest.raises(InputError, match='validation: no such folder'):
         threedpw.recordings(tmp_path, 'validation', 40)
-
-
-# The cache
-
-class CountedReads:
-    """Two files of one and two persons, their recordings, and how many files were read for them."""
-
-    def __init__(self, root):
-        self.root, self.files = root, [root / 'one.txt', root / 'two.txt']
-        for path in self.files:
-            path.write_text(path.stem)
-        self.read_files = 0
-
-    def read(self, path):
-        self.read_files += 1
-        value = len(path.read_text())
-        return [np.full((value + person, 24, 3), value + person, dtype=np.float32) for person in range(1 + (path.stem == 'two'))]
-
-    def load(self):
-        """What the recordings say, and how many files were read."""
-        before = self.read_files
-        recordings = load_recordings(self.root, 'part', [SourceFile(path, path.stem) for path in self.files], self.read,
-                                     threedpw.THREEDPW)
-        said = [(r.action, r.source, r.frames.shape, float(r.frames.mean())) for r in recordings]
-        return said, self.read_files - before
-
-
-@pytest.fixture
-def counted(tmp_path):
-    root = tmp_path / 'source'
-    root.mkdir()
-    return CountedReads(root)
-
-
-def test_a_cache_gives_back_what_was_read(counted, capsys):
-    fresh, reads = counted.load()
-    assert reads == 2 and fresh[2] == ('two', 'two.txt', (4, 24, 3), 4.0)
-    assert counted.load() == (fresh, 0)
-
-
-def test_the_progress_bar_names_files_and_frames(counted, capsys):
-    counted.load()
-    shown = capsys.readouterr().err
-    assert 'two.txt' in shown and '3 frames' in shown
-
-
-def test_a_changed_source_file_or_list_is_read_again(counted):
-    counted.load()
-    counted.files[0].write_text('longer')
-    changed, reads = counted.load()
-    assert reads == 2 and changed[0][2] == (6, 24, 3)
-    counted.files.pop()
-    assert counted.load() == (changed[:1], 1)
-
-
-def test_another_version_is_read_again(counted, monkeypatch):
-    fresh, _ = counted.load()
-    monkeypatch.setattr(cache, 'VERSION', cache.VERSION + 1)
-    assert counted.load() == (fresh, 2)
-    assert counted.load() == (fresh, 0)
-
-
-@pytest.mark.parametrize('damage', ['cut', 'flipped', 'emptied', 'table'])
-def test_a_damaged_cache_is_read_again_with_a_warning(counted, damage, caplog):
-    caplog.set_level('WARNING', logger='ksof')
-    fresh, _ = counted.load()
-    path = counted.root / '.ksof_cache' / 'part.h5'
-    raw = bytearray(path.read_bytes())
-    if damage == 'flipped':
-        with h5py.File(path) as file:
-            raw[file['frames'].id.get_chunk_info(0).byte_offset + 40] ^= 0xFF
-    if damage == 'table':
-        with h5py.File(path, 'r+') as file:
-            file.attrs['table'] = '[["one.txt", 3]]'
-    else:
-        path.write_bytes({'cut': raw[:len(raw) // 2], 'emptied': b'', 'flipped': raw}[damage])
-    assert counted.load() == (fresh, 2)
-    assert 'damaged cache' in caplog.text
-    assert counted.load() == (fresh, 0)
-
-
-def test_a_read_only_folder_is_cached_elsewhere(counted, tmp_path):
-    counted.root.chmod(0o555)
-    try:
-        fresh, _ = counted.load()
-        assert counted.load() == (fresh, 0)
-    finally:
-        counted.root.chmod(0o755)
-    assert not (counted.root / '.ksof_cache').exists()
-    assert len(list((tmp_path / 'user-cache').rglob('part.h5'))) == 1
-
-
-def test_a_cache_that_cannot_be_kept_costs_no_run(counted, monkeypatch, caplog):
-    caplog.set_level('WARNING', logger='ksof')
-    (counted.root / '.ksof_cache').write_text('in the way')
-    monkeypatch.setenv('XDG_CACHE_HOME', str(counted.files[0]))
-    fresh, reads = counted.load()
-    assert reads == 2 and counted.load() == (fresh, 2)
-    assert 'no cache kept there' in caplog.text
 
 
 def test_sources_are_never_modified(h36m_root):

@@ -1,5 +1,4 @@
 """Prediction for a person's own motion: a checkpoint, positions or a file in, future positions in true mm out."""
-import argparse
 import csv
 import io
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ import numpy as np
 import torch
 
 from model.ksof import KSOF
+from opt import SHAPE, parse
 from utils import checkpoint
 from utils.data.motion import SKELETONS, Motion, motion_of_positions
 from utils.data.skeleton import Skeleton
@@ -114,15 +114,17 @@ def load_predictor(path: str | Path) -> Predictor:
     path = Path(path)
     state = checkpoint.load(path)
     try:
-        options = argparse.Namespace(**state['options'])
-        model = build_model(options)
-        model.load_state_dict(state['model'])
-        fits = SKELETONS[options.dataset].node_n == options.node_n
+        dataset = state['options']['dataset']
+        words = [f'--{name}={state["options"][name]}' for name in (*SHAPE, 'dropout') if name != 'dataset']
+        options = parse(dataset, dataset, {}, node_n=SKELETONS[dataset].node_n, argv=['--data_dir=.', *words])
+        with torch.device('meta'):  # no memory is taken for sizes that the weights do not have
+            model = build_model(options)
+        model.load_state_dict(state['model'], assign=True)
+        if not all(weights.dtype == torch.float32 and weights.isfinite().all() for weights in model.parameters()):
+            raise ValueError('a weight is not a finite float32')
     except (AttributeError, KeyError, TypeError, RuntimeError, ValueError) as error:
         raise InputError(f'{path}: its options and weights do not fit this version ({str(error).splitlines()[0]})') from None
-    if not fits:
-        raise InputError(f'{path}: has {options.node_n} coordinates, which is not {options.dataset}')
-    return Predictor(model.eval(), options.dataset, options.input_n, options.output_n)
+    return Predictor(model.eval(), dataset, options.input_n, options.output_n)
 
 
 def write_forecast(path: Path, forecast: Forecast) -> None:

@@ -8,9 +8,10 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from utils.data.skeleton import CMU
-from utils.errors import InputError
+from utils.errors import InputError, reading
 
 INCH_MM = 25.4
+LARGEST = 1e6  # of all numbers in motion files: positions in any unit, turns in degrees that may count on past 360
 ROOT_ORDER = ['TX', 'TY', 'TZ', 'RX', 'RY', 'RZ']
 # The bones of the database's skeletons; the benchmark names each by the joint that it turns. End sites have no bone.
 JOINT_OF_BONE = {
@@ -57,10 +58,8 @@ class Trial(NamedTuple):
 
 def read_lines(path: Path) -> Iterator[tuple[int, list[str]]]:
     """Line numbers and words of a text file, without comments and blank lines. InputError if it cannot be read."""
-    try:
+    with reading(path):
         text = path.read_text(encoding='latin-1')
-    except OSError as error:
-        raise InputError(f'{path}: cannot be read: {error.strerror or error}') from None
     for number, line in enumerate(text.splitlines(), start=1):
         if (words := line.split()) and not words[0].startswith('#'):
             yield number, words
@@ -84,7 +83,7 @@ def read_asf(path: Path) -> Asf:
             if key.startswith(':'):
                 section = key
             elif section == ':units' and key == 'length':
-                unit = float(values[0])
+                unit = finite(values[:1], 1)[0]
             elif section == ':units' and key == 'angle' and values != ['deg']:
                 raise ValueError(f'angle {" ".join(values)}: only degrees are read')
             elif section == ':root' and key == 'order' and values != ROOT_ORDER:
@@ -102,8 +101,8 @@ def read_asf(path: Path) -> Asf:
         if bone is None or not bone.direction or not bone.length or bone.axis is None:
             what = 'is not there' if bone is None else 'has no direction, length or axis'
             raise InputError(f'{path}: bone {name} {what}: damaged, or not a skeleton of the CMU database')
-    if unit <= 0:
-        raise InputError(f'{path}: no length unit above 0 in its :units')
+    if not 1e-3 <= unit <= 1e3:
+        raise InputError(f'{path}: no length unit between 0.001 and 1000 in its :units')
     return Asf(INCH_MM / unit, bones)
 
 
@@ -124,13 +123,13 @@ def read_bone(bone: Bone, key: str, values: list[str]) -> None:
 
 
 def finite(values: list[str], count: int) -> list[float]:
-    """So many finite numbers. ValueError otherwise."""
+    """So many finite numbers, none of them absurd. ValueError otherwise."""
     if len(values) != count:
         raise ValueError(f'{len(values)} values, expected {count}')
-    numbers = [float(value) for value in values]
-    if not np.isfinite(numbers).all():
-        raise ValueError('a value is not a finite number')
-    return numbers
+    for value in values:
+        if not abs(float(value)) <= LARGEST:  # not even for NaN
+            raise ValueError(f'{value[:40]} is not a finite number up to a million')
+    return [float(value) for value in values]
 
 
 def read_amc(path: Path, asf: Asf) -> Trial:

@@ -1,4 +1,5 @@
 """Biovision hierarchies (BVH): joints with rest offsets, and turns and positions along named channels."""
+import itertools
 from pathlib import Path
 from typing import NamedTuple
 
@@ -62,8 +63,8 @@ def read_bvh(path: Path) -> Bvh:
                 in_motion = True
             elif not in_motion:
                 columns += read_hierarchy_line(words, joints, open_blocks, columns)
-        except (ValueError, IndexError) as error:
-            reason = str(error) if isinstance(error, ValueError) else 'incomplete'
+        except (ValueError, IndexError, KeyError) as error:
+            reason = str(error) if isinstance(error, ValueError) else 'incomplete or out of place'
             raise InputError(f'{path}: line {number}: {words[0][:40]}: {reason}') from None
     if not joints or not frame_time:
         raise InputError(f'{path}: no {"joints" if not joints else "Frame Time"} in it: not a BVH file, or cut off')
@@ -95,9 +96,15 @@ def read_hierarchy_line(words: list[str], joints: dict[str, Joint], open_blocks:
         joints[open_blocks[-1]] = joints[open_blocks[-1]]._replace(offset=np.array(finite(words[1:4], 3)))
     elif key == 'CHANNELS':
         channels = tuple(words[2:])
+        if joints[open_blocks[-1]].channels:
+            raise ValueError(f'{open_blocks[-1]} has channels already')
         if len(channels) != int(words[1]) or any(c[0] not in 'XYZ' or c[1:] not in ('position', 'rotation') for c in channels):
-            raise ValueError(f'{" ".join(words[1:])}: expected a number of channels, then so many like Xposition or Zrotation')
-        joints[open_blocks[-1]] = joints[open_blocks[-1]]._replace(channels=channels)
+            raise ValueError(f'{" ".join(words[1:])[:80]}: expected a number of channels, then so many like Xposition or '
+                             'Zrotation')
+        turns = [channel for channel in channels if channel.endswith('rotation')]
+        if len(turns) > 3 or any(a == b for a, b in itertools.pairwise(turns)):
+            raise ValueError(f'{" ".join(turns)[:80]}: expected up to three turns, no two about the same axis in a row')
+        joints[open_blocks[-1]] = joints[open_blocks[-1]]._replace(channels=channels, first=columns)
         return len(channels)
     elif key not in ('HIERARCHY', '{', 'OFFSET'):
         raise ValueError('not a line of a BVH hierarchy')

@@ -7,7 +7,7 @@ from scipy.spatial.transform import Rotation
 
 from utils.data.asf_amc import INCH_MM
 from utils.data.kinematics import joint_positions
-from utils.data.skeleton import CMU, H36M, THREEDPW, Skeleton
+from utils.data.skeleton import CMU, FARTHEST_JOINT_MM, H36M, THREEDPW, Skeleton
 from utils.errors import InputError
 
 SKELETONS = {'h36m': H36M, 'cmu': CMU, '3dpw': THREEDPW}
@@ -46,11 +46,15 @@ def motion_of_positions(positions: np.ndarray, dataset: str, *, fps: float, unit
                          f'(F, {joints}, 3) or (F, {3 * joints})')
     if positions.dtype.kind not in 'fiu' or not np.isfinite(positions).all():
         raise InputError('positions must be finite numbers; fill gaps in a recording first')
-    positions = positions.reshape(len(positions), joints, 3).astype(np.float64) * unit_mm(units)
-    centred = positions - positions[:, :1]
-    size = np.median(np.linalg.norm(centred, axis=-1).max(axis=1))
+    with np.errstate(over='ignore', invalid='ignore'):  # what overflows is refused below
+        positions = positions.reshape(len(positions), joints, 3).astype(np.float64) * unit_mm(units)
+        centred = positions - positions[:, :1]
+        reach = np.linalg.norm(centred, axis=-1).max(axis=1)
+    size = np.median(reach)
     if not BODY_SIZE_MM[0] <= size <= BODY_SIZE_MM[1]:
         raise InputError(f'the farthest joint is {size:.4g} mm from the root: nobody is that size; check the units ({units})')
+    if len(far := np.flatnonzero(~(reach <= FARTHEST_JOINT_MM))):
+        raise InputError(f'frame {far[0]}: a joint is {reach[far[0]] / 1000:.4g} m from the root')
     rotation = body_rotations(centred, dataset)
     body = np.einsum('fji,fpj->fpi', rotation.as_matrix(), centred) / skeleton.mm_scale_to_true  # transposed: into the body
     return Motion(body, rotation, positions[:, 0], checked_fps(fps))

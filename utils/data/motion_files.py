@@ -9,7 +9,7 @@ from utils.data.bvh import read_bvh
 from utils.data.motion import SKELETONS, UNITS_MM, Motion, motion_of_positions, motion_of_rotations, unit_mm
 from utils.data.skeleton import CMU
 from utils.data.text import read_numbers
-from utils.errors import InputError
+from utils.errors import InputError, reading
 
 # Rest directions that a skeleton must share with the benchmark's, or its rotations mean another pose.
 LIMBS = ('LeftLeg', 'LeftFoot', 'LeftForeArm', 'LeftHand', 'RightLeg', 'RightFoot', 'RightForeArm', 'RightHand')
@@ -44,10 +44,11 @@ def read_positions(path: Path, dataset: str, fps: float | None, units: str | Non
     if fps is None or units is None:
         raise InputError(f'{path}: .npy does not tell its {"frame rate: add --fps" if fps is None else "unit: add --units"}')
     try:
-        positions = np.load(path, allow_pickle=False)
-    except OSError as error:
-        raise InputError(f'{path}: cannot be read: {error.strerror or error}') from None
-    except (ValueError, EOFError):
+        with reading(path):
+            positions = np.lib.format.open_memmap(path, mode='r')  # admits no pickles, and no more numbers than the file has
+    except InputError:
+        raise
+    except Exception:  # a damaged header, which is Python code to numpy, may raise any
         raise InputError(f'{path}: is not a readable .npy of plain numbers') from None
     try:
         return motion_of_positions(positions, dataset, fps=fps, units=units)

@@ -3,14 +3,16 @@
 A pickle names functions, which unpickling imports and calls. Here a name is looked up in a short list, as a whole, and
 stands for code of this file; numpy's own unpickling, which trusts its input, never runs.
 """
+import io
 import pickle
+import pickletools
 import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from utils.errors import InputError
+from utils.errors import InputError, reading
 
 KINDS = {('numpy', 'ndarray'): 'class', ('numpy', 'dtype'): 'dtype', ('numpy._core.multiarray', '_reconstruct'): 'array',
          ('numpy._core.numeric', '_frombuffer'): 'buffer', ('numpy._core.multiarray', 'scalar'): 'scalar'}
@@ -48,14 +50,16 @@ def load_pickle(path: Path) -> Any:
 
     InputError where the file names anything but numpy arrays and plain containers, or is damaged.
     """
+    with reading(path):
+        raw = path.read_bytes()
     try:
-        with path.open('rb') as file:
-            return _Unpickler(file, encoding='latin1').load()
+        # Unpickling makes room for as many remembered objects as a pickle says it has: a few bytes could ask for all memory.
+        if max((number or 0 for code, number, _ in pickletools.genops(raw) if 'PUT' in code.name), default=0) > len(raw):
+            raise ValueError('more objects than bytes')
+        return _Unpickler(io.BytesIO(raw), encoding='latin1').load()
     except _Refused as refused:
         raise InputError(f'{path}: refused: this pickle loads {str(refused)[:80]!r}, and only numpy arrays and plain '
                          'containers are admitted') from None
-    except OSError as error:
-        raise InputError(f'{path}: cannot be read: {error.strerror or error}') from None
     except Exception as error:  # a damaged pickle may raise any
         raise InputError(f'{path}: is not a readable pickle, damaged or cut short ({type(error).__name__})') from None
 
@@ -75,5 +79,5 @@ def as_array(stored: Any) -> np.ndarray:
             raise ValueError(f'an array of type {code[:20]!r}, not of numbers')
         raw = raw.encode('latin1') if isinstance(raw, str) else raw
         return np.frombuffer(raw, np.dtype(code)).reshape(shape, order='F' if by_columns else 'C')
-    except (AttributeError, TypeError, IndexError) as error:
+    except (AttributeError, TypeError, IndexError, OverflowError) as error:
         raise ValueError(f'not a numpy array ({error})') from None

@@ -16,7 +16,7 @@ from utils.data import cmu, h36m
 from utils.data.sample_body import CMU_BODY, H36M_BODY, THREEDPW_BODY, Body, pose
 from utils.data.sample_motion import make_motion
 from utils.data.skeleton import CMU, THREEDPW
-from utils.files import whole_file, write_text
+from utils.files import remove_leftovers, whole_file, write_text
 
 MARKER = 'SAMPLE_DATA.txt'
 NOTICE = '# Synthetic motion made by tools/make_sample_data.py, not a recording. It may overwrite these files:'
@@ -137,6 +137,7 @@ def text(rows: np.ndarray) -> bytes:
 
 
 def write_dataset(folder: Path, plan: Plan, encode: Encode, *, size: str, seed: int) -> list[Path]:
+    remove_leftovers(folder)
     claim(folder, plan)
     for path, frames in tqdm(plan.items(), desc=folder.name, unit='file', disable=size == 'small'):
         (folder / path).parent.mkdir(parents=True, exist_ok=True)

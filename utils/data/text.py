@@ -7,7 +7,10 @@ from typing import TextIO, cast
 
 import numpy as np
 
-from utils.errors import InputError
+from utils.errors import InputError, reading
+
+FARTHEST = 1e6  # of the root in the first three columns: 1 km in mm, the smallest unit in use
+LARGEST_TURN = 4 * np.pi  # of the other columns, radians: any turn can be said in one of pi, unwrapped over time in twice that
 
 
 def open_text(path: Path) -> TextIO:
@@ -19,21 +22,22 @@ def open_text(path: Path) -> TextIO:
 def read_numbers(path: Path, columns: int) -> np.ndarray:
     """(rows, columns) float64 from a text file (gzip if it ends in .gz); blank lines are skipped.
 
-    InputError names file and line where a row has another number of columns, or a value is not a finite number.
+    The first three columns are the root's position, the others are exponential maps. InputError names file and line where a
+    row has another number of columns, or a value is not a finite number or is one that nobody can have recorded.
     """
     try:
-        with open_text(path) as file:
+        with reading(path), open_text(path) as file:
             lines = (line for line in file if not line.isspace())
             first = next(lines, '')
             table = np.loadtxt(itertools.chain([first], lines), delimiter=',', comments=None, ndmin=2) if first else None
-    except OSError as error:
-        raise InputError(f'{path}: cannot be read: {error.strerror or error}') from None
+    except InputError:
+        raise
     except (ValueError, EOFError, zlib.error) as error:
         raise _explain(path, columns, error) from None
     if table is None:
         raise InputError(f'{path}: is empty; expected rows of {columns} numbers')
-    if table.shape[1] != columns or not np.isfinite(table).all():
-        raise _explain(path, columns, ValueError('not finite'))
+    if table.shape[1] != columns or not (np.abs(table[:, :3]).max() <= FARTHEST and np.abs(table[:, 3:]).max() <= LARGEST_TURN):
+        raise _explain(path, columns, ValueError('holds a number that cannot be meant'))
     return table
 
 
@@ -56,10 +60,14 @@ def _problem(line: str, columns: int) -> str | None:
         return None
     if len(fields) != columns:
         return f'{len(fields)} columns, expected {columns}'
-    for field in fields:
+    for column, field in enumerate(fields, start=1):
+        text = field.strip()[:40]
         try:
-            if not np.isfinite(float(field)):
-                return f'{field.strip()} is not a finite number'
+            size = abs(float(field if field.isascii() and '_' not in field else ''))
         except ValueError:
-            return f'{field.strip()[:40]!r} is not a number'
+            return f'{text!r} is not a number'
+        if not size < np.inf:
+            return f'{text} is not a finite number'
+        if size > (FARTHEST if column <= 3 else LARGEST_TURN):
+            return f'column {column}: {text} is too large for a {"position" if column <= 3 else "turn in radians"}'
     return None

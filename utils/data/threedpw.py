@@ -5,12 +5,13 @@ import numpy as np
 
 from utils.data.reader import Reader, Recording, SourceFile, load_recordings
 from utils.data.safe_pickle import as_array, load_pickle
-from utils.data.skeleton import THREEDPW
+from utils.data.skeleton import FARTHEST_JOINT_MM, THREEDPW
 from utils.data.windows import HISTORY, threedpw_test_starts
 from utils.errors import InputError
 
 ACTION = 'all'  # the scenes have no action labels: the literature averages over all windows
 COLUMNS = 3 * len(THREEDPW.joints)
+FARTHEST_M = 1e6  # from the world's origin; beyond it, what is left of a pose after rounding is not a pose
 
 
 def read(path: Path) -> list[np.ndarray]:
@@ -30,11 +31,16 @@ def root_centred(path: Path, number: int, person: object) -> np.ndarray:
         raise InputError(f'{path}: person {number}: {error}') from None
     if metres.ndim != 2 or metres.shape[1] != COLUMNS or not len(metres):
         raise InputError(f'{path}: person {number}: jointPositions of shape {metres.shape}, expected (frames, {COLUMNS})')
-    bad = np.flatnonzero(~np.isfinite(metres).all(axis=1))
-    if len(bad):
-        raise InputError(f'{path}: person {number}: frame {bad[0]} holds a value that is not a finite number')
-    joints = 1000 * metres.astype(np.float64).reshape(len(metres), -1, 3)
-    return (joints - joints[:, :1]).astype(np.float32)
+    metres = metres.astype(np.float64)
+    if len(bad := np.flatnonzero(~(np.abs(metres) <= FARTHEST_M).all(axis=1))):
+        raise InputError(f'{path}: person {number}: frame {bad[0]} holds a value that is not a finite number up to '
+                         f'{FARTHEST_M:g} (metres)')
+    joints = 1000 * metres.reshape(len(metres), -1, 3)
+    centred = joints - joints[:, :1]
+    reach = np.linalg.norm(centred, axis=-1).max(axis=1)
+    if len(far := np.flatnonzero(reach > FARTHEST_JOINT_MM)):
+        raise InputError(f'{path}: person {number}: frame {far[0]} has a joint {reach[far[0]] / 1000:.4g} m from the root')
+    return centred.astype(np.float32)
 
 
 def recordings(root: Path, split: str, window: int) -> list[Recording]:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from utils.data.reader import Reader, Recording, missing_files
 from utils.dct import encode, encoding_matrix
-from utils.errors import InputError
+from utils.errors import InputError, reading
 
 log = logging.getLogger('ksof')
 PROTOCOL_SEED = 1234567890  # the field's; the drawn window starts are part of the protocol
@@ -172,9 +172,11 @@ def build_windows(reader: Reader, root: Path, split: str, *, input_n: int, outpu
 
     InputError where no sequence is long enough, or where a file of a fixed dataset is missing and not allowed to be.
     """
-    missing = missing_files(reader, root, split, allow=allow_missing)
+    with reading(root):
+        missing = missing_files(reader, root, split, allow=allow_missing)
+        recordings = reader.recordings(root, split, input_n + output_n)
     needed = input_n + output_n + (first_test_start(reader, input_n) if split == 'test' else 0)
-    recordings = skip_short(reader.recordings(root, split, input_n + output_n), needed, split)
+    recordings = skip_short(recordings, needed, split)
     starts = window_starts(reader, split, recordings, input_n=input_n, output_n=output_n, skip_rate=skip_rate,
                            test_sample_num=test_sample_num)
     if not any(len(own) for own in starts):
