@@ -14,6 +14,7 @@ from utils.errors import InputError
 from utils.files import write_text
 from utils.published import PublishedRow, published_rows
 
+NETWORK, PREDICTED, BASELINES = 'KSOF', 'KSOF predicted joints only', ('zero velocity', 'constant velocity')  # methods of a run
 ActionTable = dict[str, list[float]]  # action -> MPJPE at each frame, with 'avg' last
 
 
@@ -123,7 +124,7 @@ def read_results(path: Path) -> Results:
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f'{path}: is not a results.json of this version ({error!r}); evaluate the run again, with '
                          '--is_eval') from None
-    if not complete or 'KSOF' not in results.methods:
+    if not complete or not {NETWORK, PREDICTED, *BASELINES} <= results.methods.keys():
         raise InputError(f'{path}: lacks errors that it should hold; evaluate the run again, with --is_eval')
     return results
 
