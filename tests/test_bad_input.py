@@ -185,7 +185,7 @@ DAMAGES = {
     'infinity': (rewritten(lambda raw: replace_number(raw, b'1e999', 3)), TEXTS, 'line 4: 1e999 is not a finite number'),
     '1e300 as a turn': (rewritten(lambda raw: replace_number(raw, b'-1e300')), TEXTS, 'line 2: column 21: -1e300 is too large'),
     '1e300 as a position': (rewritten(lambda raw: replace_number(raw, b'1e300', 0, 1)), TEXTS, 'line 1: column 2: 1e300 is too'),
-    'degrees for radians': (rewritten(lambda raw: replace_number(raw, b'13')), TEXTS, 'too large for a turn in radians'),
+    'degrees for radians': (rewritten(lambda raw: replace_number(raw, b'130')), TEXTS, 'too large for a turn in radians'),
     'a word': (rewritten(lambda raw: replace_number(raw, b'left')), TEXTS, "line 2: 'left' is not a number"),
     'a number with _': (rewritten(lambda raw: replace_number(raw, b'1_0')), TEXTS, "line 2: '1_0' is not a number"),
     'terminal codes': (rewritten(lambda raw: replace_number(raw, b'\x1b[2Jx')), TEXTS, r"line 2: '\\x1b\[2Jx' is not a number"),

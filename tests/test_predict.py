@@ -334,7 +334,8 @@ def test_output_never_replaces_the_input(checkpoints, tmp_path, capsys):
 
 def test_checkpoints_that_do_not_fit_are_refused(checkpoints, tmp_path):
     state = torch.load(checkpoints['cmu'], weights_only=True)
-    for change, problem in (({'d_model': 3}, 'do not fit this version'), ({'dataset': 'h36m'}, 'h36m has 66 predicted'),
+    for change, problem in (({'d_model': 3}, 'do not fit this version'),
+                            ({'dataset': 'h36m'}, 'h36m has 66 predicted coordinates'),
                             ({'dataset': 'amass'}, 'do not fit this version')):
         torch.save({**state, 'options': state['options'] | change}, tmp_path / 'bad.pth.tar')
         with pytest.raises(InputError, match=problem):

@@ -10,6 +10,9 @@ from typing import Any
 from utils import checkpoint
 from utils.errors import InputError
 from utils.report import (
+    BASELINES,
+    NETWORK,
+    PREDICTED,
     ActionTable,
     Results,
     caveats,
@@ -21,7 +24,6 @@ from utils.report import (
     text_table,
 )
 
-NETWORK, PREDICTED, BASELINES = 'KSOF', 'KSOF predicted joints only', ('zero velocity', 'constant velocity')
 Rows = list[tuple[str, list[float | None]]]
 
 
@@ -132,8 +134,8 @@ def at_frames(errors: Sequence[float], frames: Sequence[int]) -> list[float | No
 def method_rows(runs: Sequence[Run], frames: Sequence[int]) -> Rows:
     """Every run's average, in both of its readings, then the baselines: once where the runs agree on them."""
     rows: Rows = [(shown_name(run, runs), at_frames(run.table['avg'], frames)) for run in runs]
-    rows += [(f'{shown_name(run, runs)}, predicted joints only', at_frames(run.results.methods[PREDICTED]['avg'], frames)) for run in runs
-             if PREDICTED in run.results.methods]
+    rows += [(f'{shown_name(run, runs)}, predicted joints only', at_frames(run.results.methods[PREDICTED]['avg'], frames))
+             for run in runs]
     return rows + [(name, at_frames(errors, frames)) for name, errors in baselines(runs)]
 
 
@@ -143,8 +145,7 @@ def baselines(runs: Sequence[Run]) -> list[tuple[str, list[float]]]:
     for name in BASELINES:
         distinct: dict[tuple[float, ...], str] = {}
         for run in runs:
-            if name in run.results.methods:
-                distinct.setdefault(tuple(run.results.methods[name]['avg']), run.name)
+            distinct.setdefault(tuple(run.results.methods[name]['avg']), run.name)
         found += [(name if len(distinct) == 1 else f'{name} (windows of {owner})', list(errors))
                   for errors, owner in distinct.items()]
     return found

@@ -7,10 +7,10 @@ from typing import Any
 import matplotlib
 from matplotlib.figure import Figure
 
-from utils.comparison import BASELINES, Run, action_rows, shown_name, together
+from utils.comparison import Run, action_rows, shown_name, together
 from utils.files import whole_file
 from utils.published import PublishedRow
-from utils.report import over_actions, published_beside, table_frames
+from utils.report import BASELINES, over_actions, published_beside, table_frames
 
 # Okabe and Ito's colours without yellow; markers and lines tell the rows apart for those who do not see colours.
 COLOURS = ('#0072B2', '#D55E00', '#009E73', '#CC79A7', '#56B4E9', '#E69F00')
@@ -19,7 +19,13 @@ GREYS, HOLLOW = ('#333333', '#707070', '#9a9a9a'), ('o', 's', '^', 'D', 'v', 'P'
 
 
 def draw_comparison(runs: Sequence[Run], only: Sequence[str], path: Path) -> None:
-    """Error over the horizon, its difference from the first run, and error by action, as a PNG of 1500 pixels' width."""
+    """Write the picture as a PNG of 1500 pixels' width."""
+    with whole_file(path) as temporary:
+        comparison_figure(runs, only).savefig(temporary, format='png', dpi=150)
+
+
+def comparison_figure(runs: Sequence[Run], only: Sequence[str]) -> Figure:
+    """Error over the horizon, its difference from the first run, and error by action. only: the published rows to show."""
     whole = together(runs)
     published = published_rows_drawn(runs, only)
     by_action = len(whole.windows) > 1
@@ -36,8 +42,7 @@ def draw_comparison(runs: Sequence[Run], only: Sequence[str], path: Path) -> Non
                         + (' (sample motion)' if whole.sample else ''), x=0.01, ha='left', fontweight='bold')
         handles, labels = horizon.get_legend_handles_labels()
         figure.legend(handles, labels, loc='outside lower left', ncols=2 if max(map(len, labels)) > 45 else 3, frameon=False)
-        with whole_file(path) as temporary:
-            figure.savefig(temporary, format='png', dpi=150)
+    return figure
 
 
 def published_rows_drawn(runs: Sequence[Run], only: Sequence[str]) -> list[PublishedRow]:
@@ -66,30 +71,35 @@ def draw_horizon(horizon: Any, difference: Any, runs: Sequence[Run], published: 
     labels, shown = whole.label_ms, [whole.label_ms[f] for f in table_frames(whole)]
     reference = dict(zip(labels, first.table['avg'], strict=False))  # the first run may be the shorter one
 
-    def draw(name: str, errors: dict[int, float], places: Sequence[Any], **style: Any) -> None:
+    def draw(axes: Any, name: str, errors: dict[int, float], **style: Any) -> None:
+        axes.plot(list(errors), list(errors.values()), label=name,
+                  markevery=[k for k, label in enumerate(errors) if label in shown], **style)
+
+    def draw_both(name: str, errors: dict[int, float], **style: Any) -> None:
         errors = {label: errors[label] for label in labels if label in errors}
-        apart = {label: error - reference[label] for label, error in errors.items() if label in reference}
-        for axes, values in zip(places, (errors, apart), strict=False):
-            axes.plot(list(values), list(values.values()), label=name,
-                      markevery=[k for k, label in enumerate(values) if label in shown], **style)
+        draw(horizon, name, errors, **style)
+        if len(errors) < 1 + labels.index(max(errors)) - labels.index(min(errors)):
+            style['linestyle'] = 'none'  # between labels so far apart a straight line would be wrong by much of a difference
+        draw(difference, name, {label: error - reference[label] for label, error in errors.items() if label in reference},
+             **style)
 
     for k, run in enumerate(runs):
-        draw(shown_name(run, runs), dict(zip(labels, run.table['avg'], strict=False)), (horizon, difference), zorder=3,
-             **run_style(k))
+        draw_both(shown_name(run, runs), dict(zip(labels, run.table['avg'], strict=False)), zorder=3, **run_style(k))
     for k, row in enumerate(published):
-        draw(row.method, row.errors, (horizon, difference), **published_style(k))
+        draw_both(row.method, row.errors, **published_style(k))
     for name, line in zip(BASELINES, ('-', ':'), strict=True):
-        draw(name, dict(zip(labels, whole.methods[name]['avg'], strict=True)), (horizon,), color='black', linestyle=line,
+        draw(horizon, name, dict(zip(labels, whole.methods[name]['avg'], strict=True)), color='black', linestyle=line,
              linewidth=0.8)
     top = max(max(run.table['avg']) for run in runs)
-    horizon.set(title='over the horizon', ylabel='mm', ylim=(0, 2.2 * top))
-    difference.set(title=f'difference from {first.name}', ylabel='mm')
+    still = max(whole.methods[BASELINES[0]]['avg'])
+    horizon.set(title='over the horizon', ylabel='mm', ylim=(0, 1.05 * max(top, min(still, 2.5 * top))))
+    difference.set(title=f'difference from {first.name} (below 0 is better)', ylabel='mm')
     true = dict(zip(labels, whole.reader.skeleton.true_ms(whole.output_n), strict=True))
     same = whole.reader.skeleton.true_ms_per_frame == whole.reader.skeleton.label_ms_per_frame
     for axes in (horizon, difference):
         ticks = [label for label in shown if axes is horizon or label in reference]
-        axes.set_xticks(ticks, [str(label) if same else f'{label}\n({true[label]:.0f})' for label in ticks], fontsize=8)
-        axes.set_xlabel('ms' if same else 'label ms (true ms)')
+        axes.set_xticks(ticks, [str(label) if same else f'{label}\n{true[label]:.0f}' for label in ticks], fontsize=8)
+        axes.set_xlabel('ms' if same else 'label ms, below it true ms')
         plain(axes)
 
 
