@@ -70,10 +70,10 @@ INSIDE = {'walking_2.txt.gz': (gzip.decompress, lambda raw, content: gzip.compre
           'ckpt.pth.tar': (pickle_in, with_pickle)}
 
 
-@pytest.fixture(scope='module')
-def folder(valid, tmp_path_factory):
-    """A copy of the valid files whose files the tests replace."""
-    return shutil.copytree(valid, tmp_path_factory.mktemp('fuzz'), dirs_exist_ok=True)
+@pytest.fixture
+def folder(valid, tmp_path):
+    """A copy of the valid files, of which the test replaces one."""
+    return shutil.copytree(valid, tmp_path, dirs_exist_ok=True)
 
 
 def check(name, path, raw):
@@ -84,7 +84,10 @@ def check(name, path, raw):
             warnings.simplefilter('error', RuntimeWarning)
             value = READ[name](path)
     except InputError as error:
-        assert str(error).startswith(f'{path}: ') and str(error).isprintable() and len(str(error)) < 1000
+        # With a skeleton that is none of its own, it is the trial beside it that cannot be read.
+        named = [path] if name != '98.asf' else [path, path.with_name('98_01.amc')]
+        assert any(str(error).startswith(f'{one}: ') for one in named)
+        assert str(error).isprintable() and len(str(error)) < 1000
         return
     for poses in [value.body] if isinstance(value, Motion) else value if isinstance(value, list) else []:
         assert len(poses) and np.abs(poses).max() <= 2 * FARTHEST_JOINT_MM and not poses[:, 0].any()
@@ -103,8 +106,6 @@ def test_damaged_valid_files(name, folder, valid):
         check(name, folder / name, raw)
 
     try_one()
-    (folder / name).write_bytes(good)
-    READ[name](folder / name)
 
 
 @pytest.mark.parametrize('name', set(INSIDE) & set(FUZZED))
@@ -117,15 +118,13 @@ def test_damage_behind_a_checksum(name, folder, valid):
         check(name, folder / name, pack(good, content))
 
     try_one()
-    (folder / name).write_bytes(good)
 
 
 @pytest.mark.parametrize('name', FUZZED)
-def test_any_bytes(name, folder, valid):
+def test_any_bytes(name, folder):
     @FUZZ
     @given(st.one_of(st.binary(max_size=300), st.lists(st.sampled_from(PIECES), max_size=40).map(b''.join)))
     def try_one(raw):
         check(name, folder / name, raw)
 
     try_one()
-    shutil.copyfile(valid / name, folder / name)
