@@ -73,6 +73,16 @@ def sample_3dpw(tmp_path_factory):
     return root
 
 
+@pytest.fixture(scope='session')
+def valid(tmp_path_factory):
+    """Folder with one small valid file of every format that is read; tests only read it."""
+    from formats import write_formats
+
+    folder = tmp_path_factory.mktemp('valid')
+    write_formats(folder)
+    return folder
+
+
 # A run of seconds: the whole network at its narrowest, nine steps an epoch.
 TINY = ['--d_model', '1', '--num_gcn', '1', '--output_n', '10', '--skip_rate', '40', '--batch_size', '16', '--test_batch_size',
         '512', '--cuda_idx', 'cpu', '--warmup_steps', '3', '--dropout', '0.3', '--epoch', '3']
