@@ -44,9 +44,14 @@ def results_of(windows: Windows, reader: Reader, *, protocol: str, epoch: int, s
 
 def table_frames(results: Results) -> list[int]:
     """Indices of the predicted frames that the tables show: the field's labels, as far as the prediction reaches."""
-    labels = results.label_ms
-    usual = [labels.index(label) for label in results.reader.shown_labels if label in labels]
-    return usual or list(range(len(labels)))
+    return label_frames(results.reader, results.output_n)
+
+
+def label_frames(reader: Reader, output_n: int) -> list[int]:
+    """Indices, among `output_n` predicted frames, of the field's labels; all of them where it has none there."""
+    labels = reader.skeleton.label_ms(output_n)
+    usual = [labels.index(label) for label in reader.shown_labels if label in labels]
+    return usual or list(range(output_n))
 
 
 def write_all(results: Results, folder: Path) -> str:

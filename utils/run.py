@@ -19,6 +19,7 @@ from model.ksof import KSOF
 from model.losses import KSOFLoss
 from opt import SHAPE, parse
 from utils import checkpoint
+from utils.curves import Curves
 from utils.data.reader import Reader, find_root
 from utils.data.windows import Windows, build_windows
 from utils.engine import epoch_order, evaluate, train_epoch, validate
@@ -161,6 +162,7 @@ def train(model: KSOF, criterion: KSOFLoss, optimiser: torch.optim.Optimizer, sc
           history: list[dict[str, float]]) -> None:
     """The epochs: train, validate, keep the last checkpoint and the best by validation."""
     device = windows['train'].frames.device
+    curves = Curves(folder)
     for epoch in range(len(history) + 1, options.epoch + 1):
         started = time.perf_counter()
         order = epoch_order(len(windows['train']), seed=options.seed, epoch=epoch)
@@ -177,6 +179,7 @@ def train(model: KSOF, criterion: KSOFLoss, optimiser: torch.optim.Optimizer, sc
             save(folder / checkpoint.BEST)
         save(folder / checkpoint.LAST)
         write_text(folder / 'history.csv', history_csv(history))
+        curves.update(history)
         log.info(epoch_line(history[-1], options.epoch, best))
 
 
