@@ -19,8 +19,8 @@ PAUSE = 1.2  # seconds for which a GIF holds its last frame
 COLOURS = 64  # of the GIF: a few inks and their edges
 
 
-def draw_frames(scene: Scene) -> Iterator[np.ndarray]:
-    """One (H, W, 3) picture for each observed and then each predicted frame, H and W even.
+def draw_frames(scene: Scene, *, fps: float) -> Iterator[np.ndarray]:
+    """One (H, W, 3) picture for each observed and then each predicted frame, H and W even, to be shown `fps` a second.
 
     Panels: what was observed, the prediction, and the truth where it is known. Before the prediction starts the last
     two show the observed pose in pale colours, after it the first holds its last pose in them.
@@ -46,7 +46,7 @@ def draw_frames(scene: Scene) -> Iterator[np.ndarray]:
                 text = f'predicted, off by {scene.errors[future].mean():.1f} mm'
             figure.text((column + 0.5) / len(names), bottom - 0.13 / figure.get_figheight(), text, fontsize=11, ha='center',
                         va='center', color='black' if dark else GREY, fontweight='bold' if dark else 'normal')
-        heading(figure, scene, times[k])
+        heading(figure, scene, times[k], slowed=1000 / fps / scene.skeleton.true_ms_per_frame)
         timeline(figure, scene, times, k)
         canvas.draw()
         yield np.asarray(canvas.buffer_rgba())[..., :3].copy()
@@ -61,7 +61,7 @@ def panel_pose(scene: Scene, panel: str, k: int) -> tuple[np.ndarray, bool]:
     return future[k - observed], True
 
 
-def heading(figure: Figure, scene: Scene, time: float) -> None:
+def heading(figure: Figure, scene: Scene, time: float, *, slowed: float) -> None:
     """What is shown, when, and what the colours mean."""
     high = figure.get_figheight()
     figure.text(0.012, 1 - 0.17 / high, scene.title, fontsize=11, va='center')
@@ -69,6 +69,9 @@ def heading(figure: Figure, scene: Scene, time: float) -> None:
     figure.text(0.055, 1 - 0.42 / high, 'right', fontsize=11, va='center', color=DARK[RIGHT], fontweight='bold')
     figure.text(0.988, 1 - 0.17 / high, f'{time:+.0f} ms' if round(time) else '0 ms', fontsize=13, ha='right', va='center',
                 fontweight='bold')
+    if round(slowed, 1) != 1:
+        figure.text(0.988, 1 - 0.42 / high, f'{slowed:.3g} times slower' if slowed > 1 else f'{1 / slowed:.3g} times faster',
+                    fontsize=11, ha='right', va='center', color=GREY)
 
 
 def timeline(figure: Figure, scene: Scene, times: list[float], k: int) -> None:
@@ -89,6 +92,9 @@ def write_gif(frames: list[np.ndarray], path: Path, *, fps: float) -> None:
     """Write the frames as a GIF that repeats, at `fps` frames a second, with a rest at the end."""
     # One palette for all, from a frame that has every colour: of a palette for each, the unchanged parts would flicker.
     palette = Image.fromarray(np.concatenate([frames[0], frames[-1]])).quantize(COLOURS)
+    entries = np.array(palette.getpalette()).reshape(-1, 3)
+    entries[entries.min(1).argmax()] = 255  # the paper stays white
+    palette.putpalette(entries.reshape(-1).tolist())
     images = [Image.fromarray(frame).quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
     durations = [round(1000 / fps)] * (len(images) - 1) + [round(1000 * PAUSE)]
     with whole_file(path) as temporary:
