@@ -2,54 +2,64 @@
 import argparse
 import math
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from typing import Any
 
+from utils.cli import Parser, tool_parser
 from utils.errors import InputError
+
+Group = argparse._ArgumentGroup
 
 # The settings that shape the network or its data: they name the run folder, and a checkpoint must agree with them.
 SHAPE = ('dataset', 'input_n', 'output_n', 'node_n', 'dct_n', 'num_gcn', 'd_model', 'tcn_axis', 'topk')
+# What must not change when a run goes on: with these the same, a stopped run ends as one that was never stopped.
+TRAINING = ('skip_rate', 'batch_size', 'dropout', 'lr_now', 'lr_end', 'warmup_steps', 'optimizer', 'weight_decay', 'clip_norm',
+            'jps_weight', 'seed')
 
 
-class Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise InputError(f'{message} (see --help)')
-
-
-def at_least(least: float, kind: type = int) -> Any:
-    """An argparse type: a finite number of that kind, not below `least`."""
+def at_least(least: float, kind: type = int, *, most: float = 10**6) -> Any:
+    """An argparse type: a finite number of that kind, not below `least` nor above `most`."""
 
     def parse(text: str) -> float:
         value = kind(text)
-        if not math.isfinite(value) or value < least:
-            raise argparse.ArgumentTypeError(f'{text} is below {least}' if value < least else f'{text} is not finite')
+        if value < least or value > most:
+            raise argparse.ArgumentTypeError(f'{text[:20]} is below {least}' if value < least else f'{text[:20]} is above {most}')
+        if math.isnan(value):
+            raise argparse.ArgumentTypeError(f'{text} is not finite')
         return value
 
     parse.__name__ = 'whole number' if kind is int else 'number'
     return parse
 
 
-def parser(dataset: str, title: str, defaults: dict[str, Any]) -> argparse.ArgumentParser:
+def parser(dataset: str, title: str, defaults: dict[str, Any]) -> Parser:
     """All options, with the dataset's own defaults."""
-    whole = Parser(description=f'Train or evaluate KSOF on {title}.', allow_abbrev=False,
-                   formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    whole = tool_parser(f'Train or evaluate KSOF on {title}.')
+    add_data(whole.add_argument_group('data'))
+    add_network(whole.add_argument_group('network'))
+    add_training(whole.add_argument_group('training'))
+    add_run(whole.add_argument_group('run'))
+    whole.set_defaults(dataset=dataset, **defaults)
+    return whole
 
-    data = whole.add_argument_group('data')
+
+def add_data(data: Group) -> None:
     data.add_argument('--data_dir', required=True, help='dataset root, or the dataset\'s own folder in it')
-    data.add_argument('--input_n', type=at_least(2), default=10, help='observed frames')
-    data.add_argument('--output_n', type=at_least(3), default=10, help='predicted frames')
+    data.add_argument('--input_n', type=at_least(2, most=2000), default=10, help='observed frames')
+    data.add_argument('--output_n', type=at_least(3, most=2000), default=10, help='predicted frames')
     data.add_argument('--skip_rate', type=at_least(1), default=1, help='frames between the starts of training windows')
     data.add_argument('--test_sample_num', type=int, choices=(-1, 8, 256), default=-1,
                       help='test windows: -1 all, else so many drawn for each action as in the 8- and 256-window protocols')
     data.add_argument('--allow_missing', action='store_true',
                       help='go on without files of a fixed set (Human3.6M) that are missing, and list them; else an error')
 
-    network = whole.add_argument_group('network')
+
+def add_network(network: Group) -> None:
     network.add_argument('--node_n', type=at_least(1), default=66,
                          help='predicted coordinates, three a joint; must match the dataset')
     network.add_argument('--dct_n', type=at_least(1), default=15, help='DCT coefficients kept, up to input_n + output_n')
-    network.add_argument('--num_gcn', type=at_least(1), default=4,
+    network.add_argument('--num_gcn', type=at_least(1, most=100), default=4,
                          help='S-GCN blocks down and up; it has 2 x num_gcn + 5 stages')
-    network.add_argument('--d_model', type=at_least(1), default=16,
+    network.add_argument('--d_model', type=at_least(1, most=1000), default=16,
                          help='width: d_model x dct_n features a node in the S-GCN, 16 x d_model channels in the K-TCN')
     network.add_argument('--dropout', type=at_least(0, float), default=0.1, help='dropout in both paths, below 1')
     network.add_argument('--tcn_axis', choices=('time', 'coordinates'), default='time',
@@ -57,7 +67,8 @@ def parser(dataset: str, title: str, defaults: dict[str, Any]) -> argparse.Argum
     network.add_argument('--topk', choices=('in_place', 'packed', 'off'), default='in_place',
                          help='TOP-K of the fusion: zero the weaker half, pack the stronger half by strength, or keep all')
 
-    training = whole.add_argument_group('training')
+
+def add_training(training: Group) -> None:
     training.add_argument('--epoch', type=at_least(1), default=100, help='epochs to train in all')
     training.add_argument('--batch_size', type=at_least(2), default=32, help='windows in a training step')
     training.add_argument('--test_batch_size', type=at_least(1), default=64,
@@ -72,16 +83,19 @@ def parser(dataset: str, title: str, defaults: dict[str, Any]) -> argparse.Argum
     training.add_argument('--clip_norm', type=at_least(1e-6, float), default=1.0, help='largest gradient norm of a step')
     training.add_argument('--jps_weight', type=at_least(0, float), default=1.0,
                           help='weight of the squared joint point smoothness in the loss; 0 drops it')
-    training.add_argument('--seed', type=at_least(0), default=0, help='seed of weights, dropout and batch order')
+    training.add_argument('--skip_bad_steps', type=at_least(0), default=0,
+                          help='steps of an epoch that may be skipped for a loss or gradient that is not finite; one more stops')
+    training.add_argument('--seed', type=at_least(0, most=2**32 - 1), default=0, help='seed of weights, dropout and batch order')
 
-    run = whole.add_argument_group('run')
+
+def add_run(run: Group) -> None:
     run.add_argument('--cuda_idx', default='cuda:0', help='device: cuda:0, cuda:1, mps or cpu; without CUDA the CPU is used')
     run.add_argument('--exp', help='run folder: a name under checkpoint/ or a path; made of the settings if not given')
     run.add_argument('--is_load', action='store_true', help='go on with training from the run\'s ckpt_last')
+    run.add_argument('--save_minutes', type=at_least(0, float), default=10.0,
+                     help='minutes between saves inside an epoch, besides the one at its end')
     run.add_argument('--is_eval', action='store_true', help='evaluate the run\'s ckpt_best on the test split and stop')
     run.add_argument('--ckpt', help='checkpoint file for --is_eval or --is_load instead of the run\'s own')
-    whole.set_defaults(dataset=dataset, **defaults)
-    return whole
 
 
 def parse(dataset: str, title: str, defaults: dict[str, Any], *, node_n: int,

@@ -1,4 +1,3 @@
-import os
 import sys
 from pathlib import Path
 
@@ -10,19 +9,25 @@ PROJECT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(PROJECT))
 SHARED = PROJECT.parent / 'shared'
 
-torch.set_num_threads(min(2, os.cpu_count() or 1))
+torch.set_num_threads(1)  # the tests' networks are too small for more, and two would fight on a busy machine
 
 
 @pytest.fixture(autouse=True)
-def own_cache(tmp_path, monkeypatch):
-    """No test reads or leaves a cache in the user's folder."""
-    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'user-cache'))
+def own_cache(tmp_path_factory, monkeypatch):
+    """No test reads or leaves a cache in the user's folder; the session's samples are parsed once."""
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path_factory.getbasetemp() / 'user-cache'))
 
 
 @pytest.fixture(scope='session')
-def golden():
+def golden_path():
+    """Folder of the benchmarks' golden values."""
+    return PROJECT / 'tests' / 'golden'
+
+
+@pytest.fixture(scope='session')
+def golden(golden_path):
     """Loader of the benchmark's golden values, which are kept beside the tests."""
-    return lambda name: dict(np.load(PROJECT / 'tests' / 'golden' / name))
+    return lambda name: dict(np.load(golden_path / name))
 
 
 @pytest.fixture(scope='session')
@@ -42,3 +47,49 @@ def sample_cmu(tmp_path_factory):
     root = tmp_path_factory.mktemp('sample')
     write_cmu(root)
     return root
+
+
+@pytest.fixture(scope='session')
+def sample_h36m(tmp_path_factory):
+    """Dataset root with a Human3.6M sample, all takes but the test subject's cut to 2 s; tests only read it."""
+    from utils.data import sample
+
+    root = tmp_path_factory.mktemp('sample')
+    plan = {path: frames if path.startswith('S5/') else 100 for path, frames in sample.plan_h36m().items()}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sample, 'plan_h36m', lambda size, seed: plan)
+        sample.write_h36m(root)
+    return root
+
+
+@pytest.fixture(scope='session')
+def sample_3dpw(tmp_path_factory):
+    """Dataset root with the small 3DPW sample; tests only read it."""
+    from utils.data.sample import write_threedpw
+
+    root = tmp_path_factory.mktemp('sample')
+    write_threedpw(root)
+    return root
+
+
+# A run of seconds: the whole network at its narrowest, nine steps an epoch.
+TINY = ['--d_model', '1', '--num_gcn', '1', '--output_n', '10', '--skip_rate', '40', '--batch_size', '16', '--test_batch_size',
+        '512', '--cuda_idx', 'cpu', '--warmup_steps', '3', '--dropout', '0.3', '--epoch', '3']
+
+
+@pytest.fixture
+def command(sample_cmu, tmp_path):
+    """Runs the CMU main with tiny settings and more arguments; returns its exit code."""
+    from main_cmu_3d import DEFAULTS
+    from utils.data.cmu import READER
+    from utils.run import main
+
+    return lambda *more: main(READER, DEFAULTS, ['--data_dir', str(sample_cmu), *TINY, '--exp', str(tmp_path / 'run'), *more])
+
+
+def weights(folder, name='ckpt_last.pth.tar'):
+    """What a run's checkpoint holds of the network and the loss."""
+    from utils import checkpoint
+
+    state = checkpoint.load(folder / name)
+    return state['model'] | {f'loss.{k}': v for k, v in state['criterion'].items()}

@@ -1,40 +1,56 @@
 """Run folders and checkpoints: everything needed to go on, in one dictionary of tensors and plain containers."""
 import json
 import logging
+import os
 import pickle
 import platform
+import shutil
 import subprocess
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy
 import torch
-from torch import nn
-from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
+from filelock import FileLock, Timeout
 
 from utils.errors import InputError
-from utils.files import whole_file, write_text
+from utils.files import UNFINISHED, remove_leftovers, whole_file, write_text
 
 log = logging.getLogger('ksof')
 PROJECT = Path(__file__).resolve().parents[1]
 RUNS = PROJECT / 'checkpoint'
-LAST, BEST = 'ckpt_last.pth.tar', 'ckpt_best.pth.tar'
+LAST, BEST, PREVIOUS = 'ckpt_last.pth.tar', 'ckpt_best.pth.tar', 'ckpt_previous.pth.tar'
+LOCK = 'run.lock'
 
 Checkpoint = dict[str, Any]
 
 
-def start_run(folder: Path, options: dict[str, Any]) -> None:
-    """Make the run folder and save options, git revision and versions in it; an earlier run there is moved aside."""
+def lock_run(folder: Path) -> FileLock:
+    """Make the run folder and hold it until this process ends. InputError if another live run does, or it cannot be made."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / LOCK, timeout=0)
+        lock.acquire()
+        remove_leftovers(folder)
+    except Timeout:
+        raise InputError(f'{folder}: is in use by another run; wait for it, or give this one another --exp') from None
+    except OSError as error:
+        raise InputError(f'{folder}: the run folder cannot be written: {error.strerror}') from None
+    return lock
+
+
+def start_run(folder: Path, options: dict[str, Any]) -> FileLock:
+    """Lock the run folder and save options, git revision and versions in it; an earlier run there is moved aside."""
+    lock = lock_run(folder)
     if (folder / LAST).exists():
         number = next(n for n in range(1, 10**6) if not folder.with_name(f'{folder.name}.{n}').exists())
         kept = folder.rename(folder.with_name(f'{folder.name}.{number}'))
         log.warning('%s held an earlier run, now moved to %s (add --is_load to go on with a run instead)', folder, kept)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        write_text(folder / 'options.json', json.dumps({'options': options, **environment()}, indent=2) + '\n')
-    except OSError as error:
-        raise InputError(f'{folder}: the run folder cannot be written: {error.strerror}') from None
+        lock.release()
+        lock = lock_run(folder)
+    write_text(folder / 'options.json', json.dumps({'options': options, **environment()}, indent=2) + '\n')
+    return lock
 
 
 def environment() -> dict[str, Any]:
@@ -58,31 +74,59 @@ def random_states(device: torch.device) -> dict[str, torch.Tensor]:
     return states
 
 
-def save(path: Path, *, model: nn.Module, criterion: nn.Module, optimiser: Optimizer, schedule: LRScheduler,
-         options: dict[str, Any], history: list[dict[str, float]], best: dict[str, float], device: torch.device) -> None:
-    """Write a checkpoint, whole or not at all. `history` has one entry for each finished epoch."""
-    state = {
-        'model': model.state_dict(), 'criterion': criterion.state_dict(), 'optimiser': optimiser.state_dict(),
-        'schedule': schedule.state_dict(), 'options': options, 'epoch': len(history), 'history': history, 'best': best,
-        'step': schedule.last_epoch, 'random': random_states(device),
-    }
-    with whole_file(path) as temporary:
-        torch.save(state, temporary)
+def save(path: Path, state: Checkpoint) -> None:
+    """Write a checkpoint, whole or not at all; the last one stays as the one before it. OSError if that fails."""
+    try:
+        with whole_file(path) as temporary:
+            with temporary.open('wb') as file:
+                torch.save(state, file)
+            if path.name == LAST and path.exists():
+                keep_previous(path)
+    except (OSError, RuntimeError) as error:
+        reason = getattr(error, 'strerror', None) or str(error).split('\n')[0]
+        raise OSError(0, f'the checkpoint could not be written ({reason}); the one before it is still good: '
+                         'make room and add --is_load', str(path)) from None
+
+
+def keep_previous(path: Path) -> None:
+    """Give the file a second name, so that at no moment there is none by the first."""
+    second = path.with_name(f'.{PREVIOUS}{UNFINISHED}')
+    second.unlink(missing_ok=True)
+    try:
+        os.link(path, second)
+    except OSError:  # not every file system has links
+        shutil.copyfile(path, second)
+    second.replace(path.with_name(PREVIOUS))
 
 
 def load(path: Path) -> Checkpoint:
     """Read a checkpoint to the CPU; only tensors and plain containers are admitted. InputError if that fails."""
     try:
+        with zipfile.ZipFile(path) as archive:
+            if damaged := archive.testzip():
+                raise ValueError(f'{damaged} is damaged')
         state = torch.load(path, map_location='cpu', weights_only=True)
     except FileNotFoundError:
         raise InputError(f'{path}: no checkpoint there; train first, or name one with --ckpt') from None
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, KeyError, ValueError) as error:
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, KeyError, ValueError, zipfile.BadZipFile) as error:
         reason = str(error).strip().split('\n')[0]
         raise InputError(f'{path}: is not a readable checkpoint ({reason})') from None
     missing = {'model', 'options', 'epoch'} - (state.keys() if isinstance(state, dict) else set())
     if missing:
         raise InputError(f'{path}: is not a checkpoint of this project (no {", ".join(sorted(missing))})')
     return state
+
+
+def load_last(folder: Path) -> tuple[Checkpoint, Path]:
+    """The run's last checkpoint and its path; where it is damaged, the one before, with a warning. InputError if none."""
+    path, previous = folder / LAST, folder / PREVIOUS
+    try:
+        return load(path), path
+    except InputError as error:
+        if not previous.exists():
+            raise
+        log.warning('%s: going on from the one before it, %s', error, previous.name)
+        return load(previous), previous
 
 
 def check_settings(state: Checkpoint, options: dict[str, Any], names: tuple[str, ...], path: Path) -> None:
@@ -93,13 +137,8 @@ def check_settings(state: Checkpoint, options: dict[str, Any], names: tuple[str,
             raise InputError(f'{path}: was made with --{name} {theirs}, this command says {ours}')
 
 
-def restore(state: Checkpoint, *, model: nn.Module, criterion: nn.Module, optimiser: Optimizer, schedule: LRScheduler,
-            device: torch.device) -> None:
-    """Put training back to where the checkpoint was saved, random states included."""
-    model.load_state_dict(state['model'])
-    criterion.load_state_dict(state['criterion'])
-    optimiser.load_state_dict(state['optimiser'])
-    schedule.load_state_dict(state['schedule'])
-    torch.set_rng_state(state['random']['cpu'])
-    if device.type == 'cuda' and 'cuda' in state['random']:
-        torch.cuda.set_rng_state(state['random']['cuda'], device)
+def restore_random_states(states: dict[str, torch.Tensor], device: torch.device) -> None:
+    """Put the generators back to where `random_states` found them."""
+    torch.set_rng_state(states['cpu'])
+    if device.type == 'cuda' and 'cuda' in states:
+        torch.cuda.set_rng_state(states['cuda'], device)

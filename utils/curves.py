@@ -14,38 +14,43 @@ ERRORS = (('fused', ORANGE, '-', 1.2, 'training, fused'), ('temporal', GREEN, '-
 
 
 class Curves:
-    """The pictures of one run, brought up to date after each epoch."""
+    """The pictures of one run, brought up to date after each epoch. Nothing is made before the first."""
 
     def __init__(self, folder: Path):
         self.folder = folder
-        self.can_draw = True
-        self.events = open_events(folder / 'events')
-        self.written = 0
+        self.events: Any = None
+        self.written = 0  # epochs that the events hold
+        self.missing: set[str] = set()
 
     def update(self, history: list[Epoch]) -> None:
-        """Draw curves.png again (without matplotlib: one notice, then nothing) and add the new epochs to the events."""
-        if self.can_draw:
+        """Draw curves.png again and add new epochs to the events. What cannot be done is said, once, and does no harm."""
+        for library, show in ('matplotlib', self.draw), ('tensorboard', self.write_events):
+            if library in self.missing:
+                continue
             try:
-                draw_curves(history, self.folder / 'curves.png')
+                show(history)
             except ImportError:
-                self.can_draw = False
-                log.info('no curves.png in this run: matplotlib is not installed (pip install -r requirements-extra.txt)')
-        if self.events:
-            for entry in history[self.written:]:
-                for name, value in entry.items():
-                    if name != 'epoch':
-                        self.events.add_scalar(name, value, int(entry['epoch']))
-            self.events.flush()
-            self.written = len(history)
+                self.missing.add(library)
+                if library == 'matplotlib':
+                    log.info('no curves.png in this run: matplotlib is not installed (pip install -r requirements-extra.txt)')
+            except OSError as error:
+                self.missing.add(library)
+                log.warning('%s: no more curves in this run: %s', error.filename or self.folder, error.strerror or error)
 
+    def draw(self, history: list[Epoch]) -> None:
+        draw_curves(history, self.folder / 'curves.png')
 
-def open_events(folder: Path) -> Any:
-    """tensorboard's writer, which replaces the epochs that an earlier start of the run wrote; None without tensorboard."""
-    try:
+    def write_events(self, history: list[Epoch]) -> None:
+        """tensorboard's scalars. The first call replaces what an earlier start of the run wrote by the whole history."""
         from torch.utils.tensorboard import SummaryWriter
-    except ImportError:
-        return None
-    return SummaryWriter(str(folder), purge_step=1)
+
+        self.events = self.events or SummaryWriter(str(self.folder / 'events'), purge_step=1)
+        for entry in history[self.written:]:
+            for name, value in entry.items():
+                if name != 'epoch':
+                    self.events.add_scalar(name, value, int(entry['epoch']))
+        self.events.flush()
+        self.written = len(history)
 
 
 def draw_curves(history: list[Epoch], path: Path) -> None:

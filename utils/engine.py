@@ -1,6 +1,7 @@
 """The one training loop and the one evaluation loop."""
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -11,7 +12,7 @@ from tqdm import tqdm
 
 from model.losses import KSOFLoss, LossTerms
 from utils.data.skeleton import Skeleton
-from utils.data.windows import Windows
+from utils.data.windows import Batch, Windows
 from utils.errors import DivergedError
 from utils.metrics import by_action, frame_errors
 
@@ -30,40 +31,96 @@ def epoch_order(windows: int, *, seed: int, epoch: int) -> Tensor:
     return torch.randperm(windows, generator=torch.Generator().manual_seed(seed * 1_000_003 + epoch))
 
 
-def train_epoch(model: nn.Module, criterion: KSOFLoss, windows: Windows, optimiser: Optimizer, schedule: LRScheduler,
-                *, batch_size: int, clip_norm: float, order: Tensor, title: str) -> dict[str, float]:
-    """One pass over the windows in the given order; a last, smaller batch is left out. Returns the mean loss terms.
+@dataclass
+class EpochProgress:
+    """How far an epoch is; kept on the device, so that a step never waits for it.
 
-    Raises DivergedError, with the terms, when one is not finite.
+    step: steps done; seconds: time they took; sums: (7,) sums of the loss terms over the good ones; bad_steps: () steps
+    with a loss or gradient that was not finite; first_bad: (8,) the first such step, counted from 0, and its terms.
+    """
+
+    step: int
+    seconds: float
+    sums: Tensor
+    bad_steps: Tensor
+    first_bad: Tensor
+
+
+def epoch_start(device: torch.device) -> EpochProgress:
+    """The progress of an epoch of which nothing is done."""
+    terms = len(LossTerms._fields)
+    return EpochProgress(0, 0.0, torch.zeros(terms, device=device), torch.zeros((), device=device),
+                         torch.zeros(1 + terms, device=device))
+
+
+def train_epoch(model: nn.Module, criterion: KSOFLoss, windows: Windows, optimiser: Optimizer, schedule: LRScheduler,
+                progress: EpochProgress, *, batch_size: int, clip_norm: float, skip_bad_steps: int, order: Tensor, title: str,
+                stop: Callable[[], bool], after_reading: Callable[[], None]) -> dict[str, float]:
+    """The rest of one pass over the windows in the given order; a last, smaller batch is left out. Returns mean loss terms.
+
+    Every REPORT_EVERY steps, and when `stop` says so, the loss is read and `after_reading` is called, which may save and
+    may raise. A step whose loss or gradient is not finite changes nothing. Raises DivergedError when there are more than
+    `skip_bad_steps` of them.
     """
     model.train()
     steps = max(1, len(order) // batch_size)
-    means: dict[str, float] = {}
-    parameters = [p for group in optimiser.param_groups for p in group['params']]
-    sums = torch.zeros(len(LossTerms._fields), device=windows.frames.device)
-    started = time.perf_counter()
-    with tqdm(total=steps * batch_size, desc=title, unit=' windows', leave=False, dynamic_ncols=True) as bar:
-        for step, batch in enumerate(windows.batches(batch_size, order=order[: steps * batch_size]), start=1):
-            terms = criterion(model(batch.observed, batch.coefficients), batch.future)
-            optimiser.zero_grad(set_to_none=True)
-            terms.total.backward()
-            nn.utils.clip_grad_norm_(parameters, clip_norm)
-            optimiser.step()
-            schedule.step()
-            sums += torch.stack(terms).detach()
-            if step % REPORT_EVERY == 0 or step == steps:
-                means = dict(zip(LossTerms._fields, (sums / step).tolist(), strict=True))
-                check_finite(means, f'{title}, by step {step}')
+    todo = order[: steps * batch_size][progress.step * batch_size:]
+    means = read_progress(progress)
+    started = time.perf_counter() - progress.seconds
+    with tqdm(total=steps * batch_size, initial=progress.step * batch_size, desc=title, unit=' windows', leave=False,
+              dynamic_ncols=True) as bar:
+        for batch in windows.batches(batch_size, order=todo):
+            train_step(model, criterion, batch, optimiser, schedule, progress, clip_norm=clip_norm,
+                       guard=skip_bad_steps > 0)
+            if progress.step % REPORT_EVERY == 0 or progress.step == steps or stop():
+                means = read_progress(progress)
+                progress.seconds = time.perf_counter() - started
+                if progress.bad_steps > skip_bad_steps:
+                    raise diverged(progress, windows, order, batch_size, title)
                 bar.set_postfix({name: f'{value:.1f}' for name, value in means.items()}, refresh=False)
-                bar.update(step * batch_size - bar.n)
-    return means | {'windows_per_s': steps * batch_size / (time.perf_counter() - started)}
+                bar.update(progress.step * batch_size - bar.n)
+                after_reading()
+    return means | {'windows_per_s': progress.step * batch_size / progress.seconds}
 
 
-def check_finite(means: dict[str, float], where: str) -> None:
-    """DivergedError with every term if one of the mean loss terms is not finite."""
-    if not all(abs(value) < float('inf') for value in means.values()):
-        terms = ', '.join(f'{name} {value:.4g}' for name, value in means.items())
-        raise DivergedError(f'{where}: the loss is not finite ({terms}); the last checkpoint is kept: try a lower --lr_now')
+def train_step(model: nn.Module, criterion: KSOFLoss, batch: Batch, optimiser: Optimizer, schedule: LRScheduler,
+               progress: EpochProgress, *, clip_norm: float, guard: bool) -> None:
+    """One step; weights stay as they are where loss or gradient is not finite. guard: so do the batch norms' averages."""
+    kept = [buffer.clone() for buffer in model.buffers()] if guard else []
+    terms = criterion(model(batch.observed, batch.coefficients), batch.future)
+    optimiser.zero_grad(set_to_none=True)
+    terms.total.backward()
+    parameters = [p for group in optimiser.param_groups for p in group['params']]
+    norm = nn.utils.clip_grad_norm_(parameters, clip_norm)
+    bad = ~(norm.isfinite() & terms.total.isfinite())
+    # Fused optimisers leave a step out on the device where this is 1: the way mixed precision skips overflown steps.
+    optimiser.found_inf = bad.float()  # type: ignore[attr-defined]
+    optimiser.step()
+    schedule.step()
+    for buffer, before in zip(model.buffers(), kept, strict=False):
+        buffer.copy_(torch.where(bad, before, buffer))
+    values = torch.stack(terms).detach()
+    numbered = torch.cat([values.new_tensor([progress.step]), values])
+    progress.first_bad = torch.where(bad & (progress.bad_steps == 0), numbered, progress.first_bad)
+    progress.bad_steps = progress.bad_steps + bad
+    progress.sums = progress.sums + torch.where(bad, 0, values)
+    progress.step += 1
+
+
+def read_progress(progress: EpochProgress) -> dict[str, float]:
+    """Mean loss terms so far."""
+    good = (progress.step - progress.bad_steps).clamp(min=1)
+    return dict(zip(LossTerms._fields, (progress.sums / good).tolist(), strict=True))
+
+
+def diverged(progress: EpochProgress, windows: Windows, order: Tensor, batch_size: int, title: str) -> DivergedError:
+    """What to say of the first step whose loss or gradient was not finite."""
+    step, *values = progress.first_bad.tolist()
+    terms = ', '.join(f'{name} {value:.4g}' for name, value in zip(LossTerms._fields, values, strict=True))
+    batch = order[int(step) * batch_size : (int(step) + 1) * batch_size].tolist()
+    files = ', '.join(sorted({windows.source(index).file for index in batch}))
+    return DivergedError(f'{title}, step {step + 1:.0f}: the loss or its gradient is not finite ({terms}); windows from '
+                         f'{files}; the last checkpoint is kept: try a lower --lr_now, or --skip_bad_steps')
 
 
 @torch.inference_mode()

@@ -1,9 +1,33 @@
-"""The one exception whose text is meant for the person at the terminal."""
+"""Exceptions whose text is meant for the person at the terminal."""
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 
 class InputError(ValueError):
     """Something given to the program cannot be used. The message is one line: what, where, what to do."""
 
+    def __str__(self) -> str:
+        # Names and contents of files may be part of it: what would break the line or move the cursor is escaped.
+        return ''.join(c if c.isprintable() else ascii(c)[1:-1] for c in super().__str__())
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """An OSError in the block becomes an InputError that names the file it is about, or `path` where it names none."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f'{error.filename or path}: cannot be read: {error.strerror or error}') from None
+
 
 class DivergedError(RuntimeError):
     """Training produced a loss that is not finite. The message is one line with the loss terms."""
+
+
+class Stopped(Exception):
+    """Training was stopped by a signal after saving. `number` is the signal's."""
+
+    def __init__(self, number: int, message: str):
+        super().__init__(message)
+        self.number = number

@@ -1,25 +1,49 @@
 """Files that appear whole or not at all."""
+import fcntl
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+UNFINISHED = '.unfinished'  # the end of a temporary file's name
 
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path` to write to; it replaces `path` when the block succeeds and vanishes when it fails."""
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name}-')
-    os.close(descriptor)
-    temporary = Path(name)
+    """A temporary path beside `path` to write to; it replaces `path` when the block succeeds and vanishes when it fails.
+
+    The block writes to the file that is there and does not replace it: its writer holds a lock on it for as long as it lives,
+    which is how `remove_leftovers` knows the files of writers that were killed.
+    """
+    descriptor, temporary = locked_temporary(path)
     try:
         yield temporary
-        with temporary.open('rb+') as file:
-            os.fsync(file.fileno())
+        os.fsync(descriptor)
         temporary.chmod(0o644)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+        os.close(descriptor)
+
+
+def locked_temporary(path: Path) -> tuple[int, Path]:
+    """A new file beside `path`, open and locked."""
+    while True:
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name}-', suffix=UNFINISHED)
+        with suppress(OSError):  # a file system without locks: its leftovers stay
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if Path(name).exists():
+            return descriptor, Path(name)
+        os.close(descriptor)  # taken for a leftover before it was locked
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what killed writers left in a folder and below; files that a living process still writes to stay."""
+    for path in folder.rglob(f'.*{UNFINISHED}'):
+        with suppress(OSError), path.open('rb') as file:  # someone else's, locked, or finished meanwhile
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            path.unlink()
 
 
 def write_text(path: Path, text: str) -> None:

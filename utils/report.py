@@ -2,15 +2,19 @@
 import csv
 import io
 import json
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from utils.data.reader import Reader
+from utils.data.readers import reader_named
 from utils.data.windows import Windows
+from utils.errors import InputError
 from utils.files import write_text
-from utils.published import published_rows
+from utils.published import PublishedRow, published_rows
 
+NETWORK, PREDICTED, BASELINES = 'KSOF', 'KSOF predicted joints only', ('zero velocity', 'constant velocity')  # methods of a run
 ActionTable = dict[str, list[float]]  # action -> MPJPE at each frame, with 'avg' last
 
 
@@ -26,10 +30,16 @@ class Results:
     epoch: int
     selected_on: str
     methods: dict[str, ActionTable]
+    missing_files: list[str] = field(default_factory=list)
+    sample: bool = False  # measured on invented motion
 
     @property
     def missing_actions(self) -> list[str]:
         return [action for action in self.reader.actions if action not in self.windows]
+
+    @property
+    def has_actions(self) -> bool:
+        return len(self.reader.actions) > 1
 
     @property
     def label_ms(self) -> list[int]:
@@ -37,9 +47,21 @@ class Results:
 
 
 def results_of(windows: Windows, reader: Reader, *, protocol: str, epoch: int, selected_on: str,
-               methods: dict[str, ActionTable]) -> Results:
+               methods: dict[str, ActionTable], sample: bool) -> Results:
     """Results for the windows they were measured on."""
-    return Results(reader, windows.counts(), protocol, windows.input_n, windows.output_n, epoch, selected_on, methods)
+    return Results(reader, windows.counts(), protocol, windows.input_n, windows.output_n, epoch, selected_on, methods,
+                   windows.missing_files, sample)
+
+
+def over_actions(results: Results, actions: Sequence[str]) -> Results:
+    """The same results as if only these actions had been tested on."""
+    if set(actions) == set(results.windows):
+        return results
+    methods = {}
+    for name, table in results.methods.items():
+        methods[name] = {action: table[action] for action in actions}
+        methods[name]['avg'] = [sum(errors) / len(actions) for errors in zip(*methods[name].values(), strict=True)]
+    return replace(results, windows={action: results.windows[action] for action in actions}, methods=methods)
 
 
 def table_frames(results: Results) -> list[int]:
@@ -81,10 +103,30 @@ def json_dict(results: Results) -> dict[str, Any]:
         'output_n': results.output_n, 'epoch': results.epoch, 'selected_on': results.selected_on,
         'label_ms': results.label_ms, 'true_ms': skeleton.true_ms(results.output_n),
         'mm_scale_to_true': skeleton.mm_scale_to_true, 'windows': results.windows,
-        'missing_actions': results.missing_actions,
+        'missing_actions': results.missing_actions, 'missing_files': results.missing_files,
+        'sample': results.sample,
         'methods': {name: {action: [round(error, 4) for error in errors] for action, errors in table.items()}
                     for name, table in results.methods.items()},
     }
+
+
+def read_results(path: Path) -> Results:
+    """What `write_all` left in a results.json. InputError where it is none."""
+    try:
+        content = json.loads(path.read_bytes())
+        results = Results(reader_named(content['dataset']), content['windows'], content['protocol'], content['input_n'],
+                          content['output_n'], content['epoch'], content['selected_on'], content['methods'],
+                          content['missing_files'], content['sample'])
+        complete = results.windows and all(len(table[action]) == results.output_n for table in results.methods.values()
+                                           for action in (*results.windows, 'avg'))
+    except FileNotFoundError:
+        raise InputError(f'{path}: no results there; evaluate the run first, with --is_eval') from None
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(f'{path}: is not a results.json of this version ({error!r}); evaluate the run again, with '
+                         '--is_eval') from None
+    if not complete or not {NETWORK, PREDICTED, *BASELINES} <= results.methods.keys():
+        raise InputError(f'{path}: lacks errors that it should hold; evaluate the run again, with --is_eval')
+    return results
 
 
 def markdown(results: Results) -> str:
@@ -93,21 +135,26 @@ def markdown(results: Results) -> str:
     sections = [heading(results), markdown_table(results, frames, summary_rows(results, frames))]
     published, notes = published_section(results, frames)
     if published:
-        title = f'Published, mean of the same {len(results.windows)} actions:'
-        sections += [title, markdown_table(results, frames, published)]
-    name, table = next(iter(results.methods.items()))
-    rows = [(action, [errors[f] for f in frames]) for action, errors in table.items()]
-    sections += [f'{name} by action:', markdown_table(results, frames, rows), caveats(results, notes)]
-    return '\n\n'.join(sections) + '\n'
+        title = 'Published' + (f', mean of the same {len(results.windows)} actions' if results.has_actions else '')
+        title += ' (on the recordings: nothing to compare this run with)' if results.sample else ''
+        sections += [f'{title}:', markdown_table(results, frames, published)]
+    if results.has_actions:
+        name, table = next(iter(results.methods.items()))
+        rows = [(action, [errors[f] for f in frames]) for action, errors in table.items()]
+        sections += [f'{name} by action:', markdown_table(results, frames, rows)]
+    return '\n\n'.join([*sections, caveats(results, notes)]) + '\n'
 
 
 def heading(results: Results) -> str:
     """Two lines: what was measured, over what."""
-    windows = 'all' if results.protocol == 'all' else f'{results.protocol} for each action, so'
+    drawn = f'{results.protocol} for each {results.reader.drawn_for}, so'
     missing = f' (missing: {", ".join(results.missing_actions)})' if results.missing_actions else ''
-    return (f'## KSOF on {results.reader.title}: {results.input_n} observed, {results.output_n} predicted frames\n\n'
-            f'MPJPE in mm at the frame, mean of {len(results.windows)} of {len(results.reader.actions)} actions{missing}; '
-            f'{windows} {sum(results.windows.values())} test windows; epoch {results.epoch}, selected on '
+    over = (f'mean of {len(results.windows)} of {len(results.reader.actions)} actions{missing}' if results.has_actions
+            else 'mean of the windows')
+    on = f'sample motion in the layout of {results.reader.title}' if results.sample else results.reader.title
+    return (f'## KSOF on {on}: {results.input_n} observed, {results.output_n} predicted frames\n\n'
+            f'MPJPE in mm at the frame, {over}; {"all" if results.protocol == "all" else drawn} '
+            f'{sum(results.windows.values())} test windows; epoch {results.epoch}, selected on '
             f'{results.selected_on}.')
 
 
@@ -126,17 +173,30 @@ def summary_rows(results: Results, frames: list[int]) -> list[tuple[str, list[fl
     return rows
 
 
-def published_section(results: Results, frames: list[int]) -> tuple[list[tuple[str, list[float | None]]], list[str]]:
-    """Published rows at the shown labels, this protocol first, and notes on their sources."""
+def published_beside(results: Results, labels: list[int], only: Sequence[str] = ()) -> tuple[list[PublishedRow], list[str]]:
+    """Published rows with any of these labels over the actions of the results, this protocol first and others marked so.
+
+    only: parts of the names to show, all if empty. The second list names methods published as an average that does not compare.
+    """
     rows, left_out = published_rows(results.reader.name, list(results.windows), whole_set=not results.missing_actions)
-    labels = [results.label_ms[f] for f in frames]
-    rows = [row for row in rows if any(label in row.errors for label in labels)]
+
+    def wanted(name: str) -> bool:
+        return not only or any(part.lower() in name.lower() for part in only)
+
+    rows = [row for row in rows if wanted(row.method) and any(label in row.errors for label in labels)]
     rows.sort(key=lambda row: row.protocol != results.protocol)
-    table = []
-    for row in rows:
-        other = '' if row.protocol == results.protocol else f' [other protocol: {row.protocol} windows]'
-        table.append((row.method + other, [row.errors.get(label) for label in labels]))
-    sources = sorted({f'{row.method}: {row.source}' for row in rows})
+    marked = [row if row.protocol == results.protocol
+              else replace(row, method=f'{row.method} [other protocol: {row.protocol} windows]') for row in rows]
+    return marked, [name for name in left_out if wanted(name)]
+
+
+def published_section(results: Results, frames: list[int],
+                      only: Sequence[str] = ()) -> tuple[list[tuple[str, list[float | None]]], list[str]]:
+    """Published rows at the shown labels, and notes on their sources."""
+    labels = [results.label_ms[f] for f in frames]
+    rows, left_out = published_beside(results, labels, only)
+    table = [(row.method, [row.errors.get(label) for label in labels]) for row in rows]
+    sources = sorted({f'{row.method.split(" [")[0]}: {row.source}' for row in rows})
     notes = [f'Sources of the published rows: {"; ".join(sources)}.'] if sources else []
     if left_out:
         notes.append(f'Not shown, as only an average over all {len(results.reader.actions)} actions is published: '
@@ -148,12 +208,15 @@ def caveats(results: Results, notes: list[str]) -> str:
     """What the numbers do and do not say, as a list."""
     skeleton = results.reader.skeleton
     lines = [
-        f'The field scores {len(skeleton.joints)} joints, of which {len(skeleton.copied)} are copies of predicted ones and '
-        f'{len(skeleton.joints) - len(skeleton.predicted) - len(skeleton.copied)} are taken from the truth; '
-        f'"predicted joints only" is the mean of the {len(skeleton.predicted)} predicted ones.',
-        'This run\'s epoch was not selected on test data. KSOF, PGBIG and GGMotion picked the best epoch on the test set, '
-        'and a model trained for 10 frames is worth 1-2 mm over one for 25 at the same label.',
+        f'The field scores {len(skeleton.joints)} joints: {len(skeleton.predicted)} predicted, {len(skeleton.copied)} copied '
+        f'from those, {len(skeleton.joints) - len(skeleton.predicted) - len(skeleton.copied)} taken from the truth; '
+        f'"predicted joints only" is the mean of the {len(skeleton.predicted)}.',
+        'Epochs here are not selected on test data. KSOF, PGBIG and GGMotion picked the best epoch on the test set, '
+        'and a model trained for 10 frames is worth 1-2 mm (up to 10 mm on 3DPW) over one for 25 or 30 at the same label.',
     ]
+    if results.missing_files:
+        lines.append(f'Not evaluated, as the files are missing: {", ".join(results.missing_files)}. The published rows '
+                     'include them.')
     if skeleton.true_ms_per_frame != skeleton.label_ms_per_frame:
         lines.append(f'The field labels a frame {skeleton.label_ms_per_frame:g} ms; recorded at {skeleton.raw_fps} Hz with '
                      f'every {skeleton.stride}nd frame used it is {skeleton.true_ms_per_frame:.1f} ms.')
@@ -167,7 +230,13 @@ def markdown_table(results: Results, frames: list[int], rows: list[tuple[str, An
     labels, true_ms = results.label_ms, results.reader.skeleton.true_ms(results.output_n)
     cells = [['label ms', *(str(labels[f]) for f in frames)], ['true ms', *(f'{true_ms[f]:.0f}' for f in frames)]]
     cells += [[name, *('-' if value is None else f'{value:.2f}' for value in values)] for name, values in rows]
-    width = max(len(row[0]) for row in cells)
-    lines = [f'| {row[0]:<{width}} | ' + ' | '.join(f'{cell:>7}' for cell in row[1:]) + ' |' for row in cells]
-    rule = f'|{"-" * (width + 2)}|' + '|'.join('-' * 8 + ':' for _ in frames) + '|'
+    return text_table(cells)
+
+
+def text_table(cells: list[list[str]]) -> str:
+    """A Markdown table that reads well as text too: heads first, names to the left, the other columns to the right."""
+    widths = [max([7 if column else 0, *(len(row[column]) for row in cells)]) for column in range(len(cells[0]))]
+    lines = ['| ' + ' | '.join(f'{cell:{">" if column else "<"}{widths[column]}}' for column, cell in enumerate(row)) + ' |'
+             for row in cells]
+    rule = '|' + '|'.join('-' * (width + 1) + (':' if column else '-') for column, width in enumerate(widths)) + '|'
     return '\n'.join([lines[0], rule, *lines[1:]])

@@ -1,38 +1,33 @@
 """One run of a main: options, device, seeds, data, model, optimiser, resume, evaluate-only exit, epochs, tables."""
 import argparse
-import csv
 import functools
-import io
 import logging
-import math
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
-from torch.optim.lr_scheduler import LambdaLR
+from filelock import FileLock
 
 from model.baselines import ConstantVelocity, ZeroVelocity
 from model.ksof import KSOF
-from model.losses import KSOFLoss
-from opt import SHAPE, parse
+from opt import SHAPE, TRAINING, parse
 from utils import checkpoint
-from utils.curves import Curves
 from utils.data.reader import Reader, find_root
+from utils.data.sample import is_sample
 from utils.data.windows import Windows, build_windows
-from utils.engine import epoch_order, evaluate, train_epoch, validate
-from utils.errors import DivergedError, InputError
-from utils.files import write_text
+from utils.engine import evaluate
+from utils.errors import DivergedError, InputError, Stopped
 from utils.metrics import by_action
 from utils.report import ActionTable, Results, results_of, write_all
+from utils.training import Training, build_training, restore, state_of, train
 
 log = logging.getLogger('ksof')
 
 
 def main(reader: Reader, defaults: dict[str, Any], argv: list[str] | None = None) -> int:
-    """Run a main and return its exit code: 0, 2 for input that cannot be used, 1 for a diverged loss, 130 for Ctrl-C."""
+    """Run a main and return its exit code: 0; 2 for input that cannot be used; 1 for a diverged loss or a full disk; 130 for
+    Ctrl-C, 143 for SIGTERM."""
     log_to_terminal()
     try:
         options = parse(reader.name, reader.title, defaults, node_n=reader.skeleton.node_n, argv=argv)
@@ -43,8 +38,15 @@ def main(reader: Reader, defaults: dict[str, Any], argv: list[str] | None = None
     except DivergedError as error:
         print(f'error: {error}', file=sys.stderr)
         return 1
+    except OSError as error:
+        where = f'{error.filename}: ' if error.filename else ''
+        print(f'error: {where}{error.strerror or error}', file=sys.stderr)
+        return 1
+    except Stopped as stopped:
+        print(f'{stopped}; the same command with --is_load goes on', file=sys.stderr)
+        return 128 + stopped.number
     except KeyboardInterrupt:
-        print('\nstopped: the finished epochs are kept; add --is_load to go on', file=sys.stderr)
+        print('\nstopped; a run that had begun goes on with --is_load', file=sys.stderr)
         return 130
     return 0
 
@@ -63,25 +65,36 @@ def run(reader: Reader, options: argparse.Namespace) -> None:
     folder = checkpoint.RUNS / options.exp
     root = find_root(options.data_dir, reader)
     model = build_model(options).to(device)
+    # The test files are read before training too: what is wrong with them shows now and not after it.
+    windows = {split: load_windows(reader, root, split, options, device)
+               for split in (('test',) if options.is_eval else ('train', 'validation', 'test'))}
     if options.is_eval:
-        print(evaluate_run(reader, root, options, folder, model, device))
+        print(evaluate_run(reader, root, windows['test'], options, folder, model, device))
         return
-    windows = {split: load_windows(reader, root, split, options, device) for split in ('train', 'validation')}
-    criterion = KSOFLoss(options.jps_weight).to(device)
-    optimiser = build_optimiser(model, criterion, options)
-    schedule = build_schedule(optimiser, options, steps_per_epoch=max(1, len(windows['train']) // options.batch_size))
-    history: list[dict[str, float]] = []
-    if options.is_load:
-        path = Path(options.ckpt) if options.ckpt else folder / checkpoint.LAST
-        state = load_matching(path, options)
-        checkpoint.restore(state, model=model, criterion=criterion, optimiser=optimiser, schedule=schedule, device=device)
-        history = state['history']
-        log.info('going on from %s, after epoch %d', path, len(history))
-    else:
-        checkpoint.start_run(folder, vars(options))
-    announce(options, folder, model, windows, device)
-    train(model, criterion, optimiser, schedule, windows, reader, options, folder, history)
-    print(evaluate_run(reader, root, options, folder, model, device))
+    training = build_training(model, windows, reader.skeleton, options, folder)
+    lock = go_on(training) if options.is_load else checkpoint.start_run(folder, vars(options))
+    try:
+        announce(training, device)
+        if not options.is_load:
+            checkpoint.save(folder / checkpoint.LAST, state_of(training))  # from here on a stopped run can go on
+        train(training)
+        print(evaluate_run(reader, root, windows['test'], options, folder, model, device))
+    finally:
+        lock.release()
+
+
+def go_on(training: Training) -> FileLock:
+    """Lock the run folder and take the run up where its last checkpoint, or the one of --ckpt, was saved."""
+    options, folder = training.options, training.folder
+    if not folder.is_dir() and not options.ckpt:
+        raise InputError(f'{folder / checkpoint.LAST}: no checkpoint there; train first, or name one with --ckpt')
+    lock = checkpoint.lock_run(folder)
+    path = Path(options.ckpt or '')
+    state, path = (checkpoint.load(path), path) if options.ckpt else checkpoint.load_last(folder)
+    checkpoint.check_settings(state, vars(options), SHAPE + TRAINING, path)
+    restore(training, state, path)
+    log.info('going on from %s: epoch %d, step %d', path, len(training.history) + 1, training.progress.step + 1)
+    return lock
 
 
 def choose_device(name: str) -> torch.device:
@@ -117,100 +130,26 @@ def load_windows(reader: Reader, root: Path, split: str, options: argparse.Names
                          allow_missing=options.allow_missing)
 
 
-def build_optimiser(model: nn.Module, criterion: nn.Module, options: argparse.Namespace) -> torch.optim.Optimizer:
-    """Adam or AdamW over the network and the loss's own parameters, the latter without weight decay."""
-    kind = torch.optim.Adam if options.optimizer == 'adam' else torch.optim.AdamW
-    groups: list[dict[str, Any]] = [{'params': list(model.parameters()), 'weight_decay': options.weight_decay},
-              {'params': list(criterion.parameters()), 'weight_decay': 0.0}]
-    return kind(groups, lr=options.lr_now, fused=True)
-
-
-def learning_rate_factor(step: int, *, warmup: int, total: int, end: float) -> float:
-    """Linear warm-up to 1, then a cosine down to `end` at the last step."""
-    if step < warmup:
-        return (step + 1) / (warmup + 1)
-    progress = min(1.0, (step - warmup) / max(1, total - warmup))
-    return end + (1 - end) * (1 + math.cos(math.pi * progress)) / 2
-
-
-def build_schedule(optimiser: torch.optim.Optimizer, options: argparse.Namespace, *, steps_per_epoch: int) -> LambdaLR:
-    """The learning rate at every step of the run."""
-    factor = functools.partial(learning_rate_factor, warmup=options.warmup_steps, total=options.epoch * steps_per_epoch,
-                               end=options.lr_end)
-    return LambdaLR(optimiser, factor)
-
-
-def load_matching(path: Path, options: argparse.Namespace) -> checkpoint.Checkpoint:
-    """A checkpoint made with the same network settings as this command; InputError naming the setting otherwise."""
-    state = checkpoint.load(path)
-    checkpoint.check_settings(state, vars(options), SHAPE, path)
-    return state
-
-
-def announce(options: argparse.Namespace, folder: Path, model: nn.Module, windows: dict[str, Windows],
-             device: torch.device) -> None:
+def announce(training: Training, device: torch.device) -> None:
     """Say what is about to run."""
-    parameters = sum(p.numel() for p in model.parameters())
-    log.info('options: %s', ' '.join(f'{name}={value}' for name, value in sorted(vars(options).items())))
+    parameters = sum(p.numel() for p in training.model.parameters())
+    log.info('options: %s', ' '.join(f'{name}={value}' for name, value in sorted(vars(training.options).items())))
     log.info('%s; revision %s', device, checkpoint.environment()['git_revision'])
     log.info('%.2f M parameters; %d training and %d validation windows; run folder %s', parameters / 1e6,
-             len(windows['train']), len(windows['validation']), folder)
+             len(training.windows['train']), len(training.windows['validation']), training.folder)
 
 
-def train(model: KSOF, criterion: KSOFLoss, optimiser: torch.optim.Optimizer, schedule: LambdaLR,
-          windows: dict[str, Windows], reader: Reader, options: argparse.Namespace, folder: Path,
-          history: list[dict[str, float]]) -> None:
-    """The epochs: train, validate, keep the last checkpoint and the best by validation."""
-    device = windows['train'].frames.device
-    curves = Curves(folder)
-    for epoch in range(len(history) + 1, options.epoch + 1):
-        started = time.perf_counter()
-        order = epoch_order(len(windows['train']), seed=options.seed, epoch=epoch)
-        learning_rate = float(schedule.get_last_lr()[0])
-        means = train_epoch(model, criterion, windows['train'], optimiser, schedule, batch_size=options.batch_size,
-                            clip_norm=options.clip_norm, order=order, title=f'epoch {epoch}/{options.epoch}')
-        validation = validate(model, windows['validation'], reader.skeleton, batch_size=options.test_batch_size)
-        history.append({'epoch': epoch, 'lr': learning_rate, **means, 'validation': validation,
-                        'seconds': time.perf_counter() - started})
-        best = min(history, key=lambda entry: entry['validation'])
-        save = functools.partial(checkpoint.save, model=model, criterion=criterion, optimiser=optimiser,
-                                 schedule=schedule, options=vars(options), history=history, best=best, device=device)
-        if best is history[-1]:
-            save(folder / checkpoint.BEST)
-        save(folder / checkpoint.LAST)
-        write_text(folder / 'history.csv', history_csv(history))
-        curves.update(history)
-        log.info(epoch_line(history[-1], options.epoch, best))
-
-
-def epoch_line(entry: dict[str, float], epochs: int, best: dict[str, float]) -> str:
-    """One short line for the terminal."""
-    return (f'epoch {entry["epoch"]:.0f}/{epochs}  train {entry["fused"]:.2f} mm (K-TCN {entry["temporal"]:.2f}, S-GCN '
-            f'{entry["spatial"]:.2f}, JPS {entry["jps"]:.2f} mm/frame^2, a {entry["a"]:.2f}, b {entry["b"]:.2f})  validation '
-            f'{entry["validation"]:.2f} mm (best {best["validation"]:.2f}, epoch {best["epoch"]:.0f})  '
-            f'{entry["windows_per_s"]:.0f} windows/s  {entry["seconds"]:.0f} s')
-
-
-def history_csv(history: list[dict[str, float]]) -> str:
-    """One machine-readable line an epoch."""
-    file = io.StringIO()
-    writer = csv.DictWriter(file, list(history[0]), lineterminator='\n')
-    writer.writeheader()
-    writer.writerows(history)
-    return file.getvalue()
-
-
-def evaluate_run(reader: Reader, root: Path, options: argparse.Namespace, folder: Path, model: KSOF,
+def evaluate_run(reader: Reader, root: Path, windows: Windows, options: argparse.Namespace, folder: Path, model: KSOF,
                  device: torch.device) -> str:
-    """Score the run's best checkpoint and both baselines on the test split, write the tables, return their text."""
+    """Score the run's best checkpoint and both baselines on the test windows, write the tables, return their text."""
     path = Path(options.ckpt) if options.ckpt and options.is_eval else folder / checkpoint.BEST
-    state = load_matching(path, options)
+    state = checkpoint.load(path)
+    checkpoint.check_settings(state, vars(options), SHAPE, path)
     model.load_state_dict(state['model'])
-    windows = load_windows(reader, root, 'test', options, device)
     methods = score_methods(model.eval(), windows, reader, options, device)
     protocol = 'all' if options.test_sample_num < 0 else str(options.test_sample_num)
     results: Results = results_of(windows, reader, protocol=protocol, epoch=state['epoch'], selected_on='validation',
-                                  methods=methods)
+                                  methods=methods, sample=is_sample(root))
     folder.mkdir(parents=True, exist_ok=True)
     return write_all(results, folder)
 

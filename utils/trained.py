@@ -35,7 +35,7 @@ def load_trained(path: Path, device: torch.device) -> Trained:
         reader = reader_named(options.dataset)
         model = build_model(options)
         model.load_state_dict(state['model'])
-    except (AttributeError, RuntimeError) as error:
+    except (AttributeError, KeyError, TypeError, RuntimeError, ValueError) as error:
         reason = str(error).strip().split('\n')[0]
         raise InputError(f'{path}: was made by another version of this project ({reason})') from None
     return Trained(model.to(device).eval(), options, reader, state['epoch'])

@@ -1,5 +1,10 @@
-"""Parsed sequences in HDF5, one file for each part of a dataset, valid as long as the source files are what they were."""
+"""Parsed sequences in HDF5, one file for each part of a dataset, valid as long as the source files are what they were.
+
+They lie in the user's own cache folder and not beside the data: HDF5's library can be crashed by a file made for it, so one that
+came with a stranger's data must not be opened. The checksum at the file's start does the same for damage.
+"""
 import hashlib
+import io
 import json
 import logging
 import os
@@ -9,19 +14,20 @@ import h5py
 import numpy as np
 
 from utils.data.skeleton import Skeleton
-from utils.files import whole_file
+from utils.files import remove_leftovers, whole_file
 
 log = logging.getLogger('ksof')
-VERSION = 1  # raise it when parsing or the layout of the file changes
+VERSION = 2  # raise it when parsing or the layout of the file changes
+HEAD = 512  # bytes before the HDF5 content, which HDF5 leaves to its users: the SHA-256 of what follows
 
 
-def cache_folders(root: Path) -> list[Path]:
-    """Where the cache of the dataset at `root` may lie: inside it, or in the user's cache folder if it is read-only."""
-    home = Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache')
-    elsewhere = home / 'ksof' / hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:16]
-    # The administrator can write anywhere; a folder that is write-protected for everybody is left alone all the same.
-    writable = os.access(root, os.W_OK) and root.stat().st_mode & 0o222
-    return [root / '.ksof_cache', elsewhere] if writable else [elsewhere]
+def cache_folder(root: Path) -> Path:
+    """Where the cache of the dataset at `root` lies. OSError where the user has no home."""
+    try:
+        home = Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache')
+    except RuntimeError as error:
+        raise OSError(str(error)) from None
+    return home / 'ksof' / hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:16]
 
 
 def fingerprint(root: Path, names: list[str], skeleton: Skeleton) -> str:
@@ -33,35 +39,37 @@ def fingerprint(root: Path, names: list[str], skeleton: Skeleton) -> str:
 def read_cache(root: Path, part: str, names: list[str], skeleton: Skeleton) -> list[tuple[str, np.ndarray]] | None:
     """(file name, (F, J, 3) float32 positions) of every person in the named files, or None if they must be parsed."""
     expected = fingerprint(root, names, skeleton)
-    for folder in cache_folders(root):
-        path = folder / f'{part}.h5'
-        if not path.is_file():
-            continue
-        try:
-            with h5py.File(path, 'r') as file:
-                if file.attrs['fingerprint'] != expected:
-                    continue
-                frames = file['frames'][:]
-                table = json.loads(file.attrs['table'])
-            ends = np.cumsum([length for _, length in table])
-            return list(zip([name for name, _ in table], np.split(frames, ends[:-1]), strict=True))
-        except (OSError, KeyError, ValueError, RuntimeError) as error:
-            log.warning('%s: damaged cache (%s): reading the source files again', path, str(error).split('\n')[0])
-    return None
+    try:
+        path = cache_folder(root) / f'{part}.h5'
+        remove_leftovers(path.parent)
+        content = path.read_bytes()
+    except OSError:
+        return None
+    if hashlib.sha256(content[HEAD:]).digest() != content[:32]:
+        log.warning('%s: damaged cache: reading the source files again', path)
+        return None
+    with h5py.File(io.BytesIO(content), 'r') as file:
+        if file.attrs['fingerprint'] != expected:
+            return None
+        table = json.loads(file.attrs['table'])
+        ends = np.cumsum([length for _, length in table])
+        return list(zip([name for name, _ in table], np.split(file['frames'][:], ends[:-1]), strict=True))
 
 
 def write_cache(root: Path, part: str, names: list[str], skeleton: Skeleton,
                 sequences: list[tuple[str, np.ndarray]]) -> None:
     """Keep parsed sequences for `read_cache`. A cache that cannot be written costs time, not the run."""
-    table = json.dumps([(name, len(frames)) for name, frames in sequences])
-    for folder in cache_folders(root):
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            with whole_file(folder / f'{part}.h5') as temporary, h5py.File(temporary, 'w') as file:
-                file.attrs['fingerprint'] = fingerprint(root, names, skeleton)
-                file.attrs['table'] = table
-                # The checksum turns a damaged block into an error where it would be a wrong pose.
-                file.create_dataset('frames', data=np.concatenate([frames for _, frames in sequences]), fletcher32=True)
-            return
-        except OSError as error:
-            log.warning('%s: no cache kept there (%s)', folder, error.strerror or error)
+    memory = io.BytesIO()
+    with h5py.File(memory, 'w', userblock_size=HEAD) as file:
+        file.attrs['fingerprint'] = fingerprint(root, names, skeleton)
+        file.attrs['table'] = json.dumps([(name, len(frames)) for name, frames in sequences])
+        file['frames'] = np.concatenate([frames for _, frames in sequences])
+    content = memory.getbuffer()[HEAD:]
+    try:
+        folder = cache_folder(root)
+        folder.mkdir(parents=True, exist_ok=True)
+        with whole_file(folder / f'{part}.h5') as temporary, temporary.open('wb') as file:
+            file.write(hashlib.sha256(content).digest().ljust(HEAD, b'\0'))
+            file.write(content)
+    except OSError as error:
+        log.warning('%s: no cache kept there (%s)', error.filename or root, error.strerror or error)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from utils.data.reader import Reader, Recording, SourceFile, load_recordings, read_exponential_maps
+from utils.data.reader import Reader, Recording, SourceFile, load_recordings, read_exponential_maps, text_file
 from utils.data.skeleton import CMU
 from utils.data.windows import cmu_test_starts
 from utils.errors import InputError
@@ -20,11 +20,10 @@ def find_files(root: Path, part: str) -> list[SourceFile]:
         raise InputError(f'{root / part}: no such folder; CMU mocap has train/ and test/')
     files = []
     for action in ACTIONS:
-        numbered = []
-        for path in (root / part / action).glob(f'{action}_*.txt*'):
-            if match := re.fullmatch(rf'{action}_(\d+)\.txt(\.gz)?', path.name):
-                numbered.append((int(match[1]), path))
-        files += [SourceFile(path, action) for _, path in sorted(numbered)]
+        folder = root / part / action
+        names = {path.name.removesuffix('.gz') for path in folder.glob(f'{action}_*.txt*')}
+        numbered = sorted((int(match[1]), name) for name in names if (match := re.fullmatch(rf'{action}_(\d+)\.txt', name)))
+        files += [SourceFile(text_file(folder / name), action) for _, name in numbered]
     if not files:
         raise InputError(f'{root / part}: holds none of the files {{action}}/{{action}}_{{number}}.txt of CMU mocap')
     return files

@@ -11,7 +11,7 @@ from utils.data.cache import read_cache, write_cache
 from utils.data.kinematics import joint_positions
 from utils.data.skeleton import Skeleton
 from utils.data.text import read_numbers
-from utils.errors import InputError
+from utils.errors import InputError, reading
 
 log = logging.getLogger('ksof')
 
@@ -65,11 +65,12 @@ def find_root(data_dir: str, reader: Reader) -> Path:
     """The dataset's own folder: one of `reader.folders` in `data_dir`, or itself. InputError where there is none."""
     base = Path(data_dir)
     candidates = [*(base / folder for folder in reader.folders), base]
-    for candidate in candidates:
-        if any((candidate / name).is_dir() for name in reader.inside):
-            return candidate
-    if not base.exists():
-        raise InputError(f'--data_dir {data_dir}: no such folder')
+    with reading(base):
+        for candidate in candidates:
+            if any((candidate / name).is_dir() for name in reader.inside):
+                return candidate
+        if not base.exists():
+            raise InputError(f'--data_dir {data_dir}: no such folder')
     looked = ', '.join(str(candidate) for candidate in candidates)
     raise InputError(f'--data_dir {data_dir}: no {reader.name} data there; looked for folders {", ".join(reader.inside)} '
                      f'in {looked}')
@@ -108,6 +109,9 @@ def load_recordings(root: Path, part: str, files: list[SourceFile], read: Callab
                     skeleton: Skeleton) -> list[Recording]:
     """The recordings in `files` (all below `root`), from the cache of this part of the dataset or freshly parsed."""
     names = [str(file.path.relative_to(root)) for file in files]
+    for file in files:
+        if not file.path.is_file():
+            raise InputError(f'{file.path}: is no file, or a link that leads to none')
     cached = read_cache(root, part, names, skeleton)
     if cached is None:
         cached = []

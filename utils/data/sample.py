@@ -12,20 +12,17 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from utils.data import cmu
+from utils.data import cmu, h36m
 from utils.data.sample_body import CMU_BODY, H36M_BODY, THREEDPW_BODY, Body, pose
 from utils.data.sample_motion import make_motion
 from utils.data.skeleton import CMU, THREEDPW
-from utils.files import whole_file, write_text
+from utils.files import remove_leftovers, whole_file, write_text
 
 MARKER = 'SAMPLE_DATA.txt'
 NOTICE = '# Synthetic motion made by tools/make_sample_data.py, not a recording. It may overwrite these files:'
 SIZES = ('small', 'full')
 
 CMU_HOLE = ('directing_traffic', 2)  # the benchmark's files are not always numbered without a hole
-H36M_SUBJECTS = ('S1', 'S5', 'S6', 'S7', 'S8', 'S9', 'S11')
-H36M_ACTIONS = ('directions', 'discussion', 'eating', 'greeting', 'phoning', 'posing', 'purchases', 'sitting',
-                'sittingdown', 'smoking', 'takingphoto', 'waiting', 'walking', 'walkingdog', 'walkingtogether')
 # Split -> scene -> the action of each person in it.
 THREEDPW_SCENES = {
     'train': {'courtyard_basketball': ('basketball', 'soccer'),
@@ -41,6 +38,11 @@ Plan = dict[str, int]  # path inside the dataset folder -> raw frames
 Encode = Callable[[str, int, np.random.Generator], bytes]  # path inside the dataset folder, raw frames -> file content
 
 
+def is_sample(folder: Path) -> bool:
+    """Whether a dataset's folder was made here; 3DPW's is known by its sequenceFiles too."""
+    return any((place / MARKER).is_file() for place in (folder, folder.parent))
+
+
 def plan_cmu(size: str = 'small', seed: int = 0) -> Plan:
     """The CMU files of a size."""
     train, lengths = (3, (300, 900)) if size == 'small' else (5, (500, 4000))
@@ -53,8 +55,7 @@ def plan_cmu(size: str = 'small', seed: int = 0) -> Plan:
 
 def plan_h36m(size: str = 'small', seed: int = 0) -> Plan:
     """The Human3.6M files of a size; 'full' has about the recordings' 530,000 frames."""
-    paths = [f'{subject}/{action}_{take}.txt'
-             for subject in H36M_SUBJECTS for action in H36M_ACTIONS for take in (1, 2)]
+    paths = [path for split in h36m.SUBJECTS for path in h36m.READER.expected(split)]
     return draw_lengths(paths, (390, 450) if size == 'small' else (1500, 3550), seed)
 
 
@@ -136,6 +137,7 @@ def text(rows: np.ndarray) -> bytes:
 
 
 def write_dataset(folder: Path, plan: Plan, encode: Encode, *, size: str, seed: int) -> list[Path]:
+    remove_leftovers(folder)
     claim(folder, plan)
     for path, frames in tqdm(plan.items(), desc=folder.name, unit='file', disable=size == 'small'):
         (folder / path).parent.mkdir(parents=True, exist_ok=True)

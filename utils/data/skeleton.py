@@ -13,6 +13,7 @@ import numpy as np
 PREDICTED = 'predicted'  # by the network
 TRUTH = 'truth'  # taken from the recording: it hardly moves once the pose is root-centred, so its error is zero
 # Any other word is the name of a predicted joint at the same place, from which the joint is copied.
+FARTHEST_JOINT_MM = 10_000  # from the root, in data that can be meant: 10 m
 
 
 @dataclass(frozen=True)

@@ -1,38 +1,54 @@
 """Tables of comma-separated numbers, the text layout of Human3.6M and CMU mocap."""
 import gzip
+import itertools
+import zlib
 from pathlib import Path
+from typing import TextIO, cast
 
 import numpy as np
 
-from utils.errors import InputError
+from utils.errors import InputError, reading
+
+FARTHEST = 1e6  # of the root in the first three columns: 1 km in mm, the smallest unit in use
+LARGEST_TURN = 100.0  # of the other columns, radians: any turn can be said in one of pi, but turns unwrapped over time add up
+
+
+def open_text(path: Path) -> TextIO:
+    """A text file to read, unpacked on the way if its name ends in .gz; a byte order mark is skipped."""
+    opener = gzip.open if path.suffix == '.gz' else open
+    return cast(TextIO, opener(path, 'rt', encoding='utf-8-sig'))
 
 
 def read_numbers(path: Path, columns: int) -> np.ndarray:
     """(rows, columns) float64 from a text file (gzip if it ends in .gz); blank lines are skipped.
 
-    InputError names file and line where a row has another number of columns, or a value is not a finite number.
+    The first three columns are the root's position, the others are exponential maps. InputError names file and line where a
+    row has another number of columns, or a value is not a finite number or is one that nobody can have recorded.
     """
     try:
-        table = np.loadtxt(path, delimiter=',', comments=None, ndmin=2, encoding='utf-8')
-    except (ValueError, EOFError) as error:
+        with reading(path), open_text(path) as file:
+            lines = (line for line in file if not line.isspace())
+            first = next(lines, '')
+            table = np.loadtxt(itertools.chain([first], lines), delimiter=',', comments=None, ndmin=2) if first else None
+    except InputError:
+        raise
+    except (ValueError, EOFError, zlib.error) as error:
         raise _explain(path, columns, error) from None
-    except OSError as error:
-        raise InputError(f'{path}: cannot be read: {error.strerror or error}') from None
-    if table.size == 0:
+    if table is None:
         raise InputError(f'{path}: is empty; expected rows of {columns} numbers')
-    if table.shape[1] != columns or not np.isfinite(table).all():
-        raise _explain(path, columns, ValueError('not finite'))
+    if table.shape[1] != columns or not (np.abs(table[:, :3]).max() <= FARTHEST and np.abs(table[:, 3:]).max() <= LARGEST_TURN):
+        raise _explain(path, columns, ValueError('holds a number that cannot be meant'))
     return table
 
 
 def _explain(path: Path, columns: int, error: Exception) -> InputError:
     """Reads the file again, slowly, to find the line that is wrong."""
     try:
-        with (gzip.open(path, 'rt') if path.suffix == '.gz' else path.open()) as file:
+        with open_text(path) as file:
             for number, line in enumerate(file, start=1):
                 if problem := _problem(line, columns):
                     return InputError(f'{path}: line {number}: {problem}')
-    except (OSError, EOFError, UnicodeDecodeError):
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError):
         return InputError(f'{path}: is not a text file of comma-separated numbers')
     return InputError(f'{path}: {error}')
 
@@ -44,10 +60,14 @@ def _problem(line: str, columns: int) -> str | None:
         return None
     if len(fields) != columns:
         return f'{len(fields)} columns, expected {columns}'
-    for field in fields:
+    for column, field in enumerate(fields, start=1):
+        text = field.strip()[:40]
         try:
-            if not np.isfinite(float(field)):
-                return f'{field.strip()} is not a finite number'
+            size = abs(float(field if field.isascii() and '_' not in field else ''))
         except ValueError:
-            return f'{field.strip()[:40]!r} is not a number'
+            return f'{text!r} is not a number'
+        if not size < np.inf:
+            return f'{text} is not a finite number'
+        if size > (FARTHEST if column <= 3 else LARGEST_TURN):
+            return f'column {column}: {text} is too large for a {"position" if column <= 3 else "turn in radians"}'
     return None

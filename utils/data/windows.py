@@ -11,7 +11,7 @@ from torch import Tensor
 
 from utils.data.reader import Reader, Recording, missing_files
 from utils.dct import encode, encoding_matrix
-from utils.errors import InputError
+from utils.errors import InputError, reading
 
 log = logging.getLogger('ksof')
 PROTOCOL_SEED = 1234567890  # the field's; the drawn window starts are part of the protocol
@@ -108,8 +108,8 @@ class Windows:
     def batches(self, size: int, *, order: Tensor | None = None) -> Iterator[Batch]:
         """Every window once, in order or in the given one, in batches of `size` (the last may be smaller)."""
         order = torch.arange(len(self)) if order is None else order
-        for index in order.to(self.starts.device).split(size):
-            yield self.batch(index)
+        for first in range(0, len(order), size):
+            yield self.batch(order[first : first + size].to(self.starts.device))
 
     def source(self, index: int) -> Source:
         """File and frame of one window."""
@@ -172,14 +172,18 @@ def build_windows(reader: Reader, root: Path, split: str, *, input_n: int, outpu
 
     InputError where no sequence is long enough, or where a file of a fixed dataset is missing and not allowed to be.
     """
-    missing = missing_files(reader, root, split, allow=allow_missing)
+    with reading(root):
+        missing = missing_files(reader, root, split, allow=allow_missing)
+        recordings = reader.recordings(root, split, input_n + output_n)
     needed = input_n + output_n + (first_test_start(reader, input_n) if split == 'test' else 0)
-    recordings = skip_short(reader.recordings(root, split, input_n + output_n), needed, split)
+    recordings = skip_short(recordings, needed, split)
     starts = window_starts(reader, split, recordings, input_n=input_n, output_n=output_n, skip_rate=skip_rate,
                            test_sample_num=test_sample_num)
     if not any(len(own) for own in starts):
         raise InputError(f'{split}: --test_sample_num {test_sample_num} finds no window to draw: use --test_sample_num -1')
     ends = np.cumsum([len(recording.frames) for recording in recordings])
+    log.info('%s %s: %d recordings, %d frames at %g Hz, %d windows', reader.title, split, len(recordings), ends[-1],
+             1000 / reader.skeleton.true_ms_per_frame, sum(len(own) for own in starts))
     firsts = [0, *ends[:-1].tolist()]
     actions = [np.full(len(own), reader.actions.index(recording.action))
                for own, recording in zip(starts, recordings, strict=True)]

@@ -1,0 +1,36 @@
+# make demo: train and score the network on sample motion.   make test: lint, types, tests.
+# Both make their own environment in .venv; PYTHON chooses the interpreter it is made from (3.11 or newer).
+PYTHON ?= python3
+BIN := .venv/bin
+SAMPLE := data/sample
+# A narrow network and few epochs, for two cores and about three minutes.
+DEMO := --data_dir $(SAMPLE) --output_n 10 --d_model 4 --batch_size 32 --lr_now 0.003 --dropout 0 --cuda_idx cpu
+
+.PHONY: demo test clean
+
+demo: .venv/core
+	$(BIN)/python tools/make_sample_data.py $(SAMPLE)
+	$(BIN)/python main_h36m.py $(DEMO) --skip_rate 5 --epoch 2 --exp demo_h36m
+	$(BIN)/python main_3dpw.py $(DEMO) --epoch 6 --exp demo_3dpw
+	$(BIN)/python main_cmu_3d.py $(DEMO) --epoch 8 --exp demo_cmu
+
+test: .venv/dev
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest
+
+.venv/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv .venv
+	touch $@
+
+.venv/core: .venv/python requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	touch $@
+
+.venv/dev: .venv/core requirements-dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	touch $@
+
+clean:
+	rm -rf .venv $(SAMPLE)

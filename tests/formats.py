@@ -1,0 +1,58 @@
+"""One small valid file of every format that is read, and the way it is read."""
+import gzip
+import pickle
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from asf_sample import write_amc, write_asf
+from test_predict import bvh_text, save_checkpoint, some_positions
+
+from utils.data import cmu, h36m, threedpw
+from utils.data.asf_amc import benchmark_rows, read_amc, read_asf
+from utils.data.motion_files import read_motion
+from utils.data.sample import CMU_BODY, H36M_BODY, exponential_map_rows, text
+from utils.predict import load_predictor
+
+
+def sample_text(body) -> bytes:
+    return text(exponential_map_rows('walking', 4, body, units_per_metre=1000, rng=np.random.default_rng(0)))
+
+
+def sample_people() -> dict:
+    poses = some_positions('3dpw', 3, 30).reshape(3, -1) / 1000
+    return {'sequence': 'scene', 'jointPositions': [poses, poses[:2] + 5]}
+
+
+def write_formats(folder: Path) -> None:
+    """A valid file of each name in READ, and the skeleton that the .amc needs."""
+    write_asf(folder / '98.asf')
+    write_amc(folder / '98_01.amc', frames=3)
+    (folder / 'walking_1.txt').write_bytes(sample_text(H36M_BODY))
+    (folder / 'walking_2.txt.gz').write_bytes(gzip.compress(sample_text(H36M_BODY)))
+    (folder / 'running_1.txt').write_bytes(sample_text(CMU_BODY))
+    (folder / 'own.txt').write_bytes(sample_text(CMU_BODY))
+    (folder / 'scene.pkl').write_bytes(pickle.dumps(sample_people(), protocol=2))
+    (folder / 'scene_5.pkl').write_bytes(pickle.dumps(sample_people(), protocol=5))
+    rows = benchmark_rows(read_amc(folder / '98_01.amc', read_asf(folder / '98.asf')))
+    (folder / 'own.bvh').write_text(bvh_text(rows[1:]))
+    np.save(folder / 'own.npy', some_positions('cmu', 3, 120))
+    save_checkpoint(folder / 'ckpt.pth.tar', 'cmu')
+
+
+def read_trial_of(asf: Path):
+    """The trial beside a skeleton, put on it."""
+    return read_motion(asf.with_name('98_01.amc'), 'cmu', asf=asf)
+
+
+# Each takes the path of a file and returns what is in it, or raises InputError.
+READ: dict[str, Callable[[Path], object]] = {
+    'walking_1.txt': h36m.read, 'walking_2.txt.gz': h36m.read, 'running_1.txt': cmu.read, 'scene.pkl': threedpw.read,
+    'scene_5.pkl': threedpw.read, 'own.txt': lambda path: read_motion(path, 'cmu'), '98.asf': read_trial_of,
+    '98_01.amc': lambda path: read_motion(path, 'cmu'), 'own.bvh': lambda path: read_motion(path, 'cmu', units='asf'),
+    'own.npy': lambda path: read_motion(path, 'cmu', fps=120, units='mm'), 'ckpt.pth.tar': load_predictor}
+
+
+def copy_formats(source: Path, folder: Path) -> Path:
+    return Path(shutil.copytree(source, folder, dirs_exist_ok=True))

@@ -1,0 +1,80 @@
+"""The written tables and the published rows beside them."""
+import csv
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+
+from utils.data.cmu import ACTIONS, READER
+from utils.published import TABLE, published_rows
+from utils.report import Results, json_dict, markdown, write_all
+
+
+def made_up(actions=ACTIONS, output_n=10, protocol='all'):
+    """Results in which frame f of action i has error 10 i + f."""
+    table = {action: [10.0 * i + f for f in range(output_n)] for i, action in enumerate(actions)}
+    table['avg'] = [sum(table[action][f] for action in actions) / len(actions) for f in range(output_n)]
+    return Results(READER, {action: 5 for action in actions}, protocol, 10, output_n, 7, 'validation',
+                   {'KSOF': table, 'zero velocity': table})
+
+
+def cells(text, name):
+    """The numbers of one table row."""
+    line = next(line for line in text.split('\n') if line.startswith(f'| {name} '))
+    return [cell.strip() for cell in line.split('|')[2:-1]]
+
+
+def published(method, action, label):
+    with TABLE.open(newline='') as file:
+        return next(float(row['mpjpe_mm']) for row in csv.DictReader(file)
+                    if (row['dataset'], row['method'], row['action'], row['label_ms']) == ('cmu', method, action, str(label)))
+
+
+def test_a_short_run_shows_the_first_four_labels_and_a_long_one_all_six():
+    assert cells(markdown(made_up()), 'label ms') == ['80', '160', '320', '400']
+    long = markdown(made_up(output_n=25))
+    assert cells(long, 'label ms') == ['80', '160', '320', '400', '560', '1000']
+    assert cells(long, 'true ms') == ['33', '67', '133', '167', '233', '417']
+
+
+def test_frames_and_averages_of_the_summary():
+    text = markdown(made_up())
+    assert cells(text, 'KSOF') == ['36.00', '38.00', '42.00', '44.00']  # mean of 10 i over 8 actions is 35, frames 1 3 7 9
+    assert cells(text, 'KSOF, 7 actions (without running)') == ['35.29', '37.29', '41.29', '43.29']
+    assert cells(text, 'KSOF, true mm (x 0.806)')[0] == f'{36 * READER.skeleton.mm_scale_to_true:.2f}'
+
+
+def test_published_rows_are_averaged_over_the_actions_of_the_run():
+    some = ('walking', 'jumping')
+    text = markdown(made_up(some))
+    expected = sum(published('KSOF-released', action, 80) for action in some) / 2
+    assert cells(text, 'KSOF-released in10 out10')[0] == f'{expected:.2f}'
+    assert 'mean of 2 of 8 actions' in text and '(without running)' not in text
+    assert 'Not shown, as only an average over all 8 actions is published: LTD, MSR-GCN' in text
+    assert cells(markdown(made_up()), 'MSR-GCN')[0] == f'{published("MSR-GCN", "avg", 80):.2f}'
+
+
+def test_rows_of_another_protocol_are_marked_and_come_last():
+    text = markdown(made_up(protocol='256'))
+    assert cells(text, 'KSOF-released in10 out10 [other protocol: all windows]')
+    h36m, _ = published_rows('h36m', ['walking', 'eating', 'smoking', 'discussion'], whole_set=False)
+    assert Counter(row.protocol for row in h36m) == {'all': 2, '256': 2}
+    assert all(len(row.errors) >= 4 for row in h36m)
+
+
+def test_the_three_files(tmp_path):
+    results = made_up(('walking',), protocol='8')
+    assert write_all(results, tmp_path) == (tmp_path / 'results.md').read_text()
+    assert (tmp_path / 'test_8_eval.csv').read_text().splitlines()[1].startswith('walking,0.0000,1.0000,2.0000')
+    content = json_dict(results)
+    assert content['missing_actions'] == [action for action in ACTIONS if action != 'walking']
+    assert content['true_ms'][:2] == pytest.approx([16.67, 33.33]) and content['label_ms'][:2] == [40, 80]
+    assert content['protocol'] == '8' and content['windows'] == {'walking': 5}
+    assert sorted(path.name for path in tmp_path.iterdir()) == ['results.json', 'results.md', 'test_8_eval.csv']
+
+
+def test_sample_motion_is_called_that():
+    text = markdown(replace(made_up(), sample=True))
+    assert text.startswith('## KSOF on sample motion in the layout of CMU mocap')
+    assert 'Published, mean of the same 8 actions (on the recordings: nothing to compare this run with):' in text
+    assert 'sample' not in markdown(made_up())

@@ -1,0 +1,114 @@
+"""Several runs and the published rows in one table and one plot: error over the horizon and by action, size and speed."""
+import argparse
+import statistics
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import torch
+
+from model.ksof import KSOF
+from utils.cli import run_tool, tool_parser
+from utils.comparison import Run, load_runs, markdown, restrict, shared_actions
+from utils.errors import InputError
+from utils.files import write_text
+from utils.run import build_model
+
+MEASURED = 50  # windows whose time is taken
+
+
+def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = tool_parser(__doc__)
+    parser.add_argument('runs', metavar='RUN', type=Path, nargs='+',
+                        help='run folder, its name under checkpoint/, or a results.json; all of one dataset')
+    parser.add_argument('--action', metavar='NAME',
+                        help='compare over this action alone; all: over every action, and a table for each')
+    parser.add_argument('--published', metavar='NAME', nargs='+', default=[],
+                        help='show only the published rows with NAME in theirs; none: no rows (default: all)')
+    parser.add_argument('--latency', action='store_true',
+                        help='measure the time to predict one window here, on one CPU thread')
+    parser.add_argument('--out', metavar='DIR', type=Path, help='write compare.md and compare.png there')
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str] | None) -> None:
+    arguments = parse_arguments(argv)
+    runs = load_runs(arguments.runs)
+    actions = shared_actions(runs)
+    every = arguments.action == 'all' and len(actions) > 1
+    if arguments.action not in (None, 'all'):
+        if arguments.action not in actions:
+            raise InputError(f'--action {arguments.action}: the runs share {", ".join(actions)}')
+        actions = [arguments.action]
+    facts = run_facts(runs, arguments.latency)  # before the runs are cut down to shared actions
+    runs = restrict(runs, actions)
+    text = markdown(runs, facts, every_action=every, only=arguments.published)
+    print(text, end='')
+    if arguments.out:
+        arguments.out.mkdir(parents=True, exist_ok=True)
+        write_text(arguments.out / 'compare.md', text)
+        draw(runs, arguments.published, arguments.out / 'compare.png')
+
+
+def draw(runs: list[Run], published: list[str], path: Path) -> None:
+    """The plot, or one line on why there is none."""
+    try:
+        from utils.comparison_plot import draw_comparison
+
+        draw_comparison(runs, published, path)
+    except ImportError:
+        print(f'no {path.name}: matplotlib is not installed (pip install matplotlib)', file=sys.stderr)
+
+
+def run_facts(runs: Sequence[Run], with_latency: bool) -> list[list[str]]:
+    """The runs themselves: what they were tested on, how large and how fast they are."""
+    cells = [['run', 'frames', 'test windows', 'actions', 'epoch', 'parameters', 'windows/s in training']]
+    if with_latency:
+        cells[0].append('ms a window, one CPU thread')
+    for run in runs:
+        results = run.results
+        model = model_of(run) if run.options else None
+        speed = run.windows_per_s
+        cells.append([run.name, f'{results.input_n} + {results.output_n}',
+                      f'{results.protocol}: {sum(results.windows.values())}' + (' (sample)' if results.sample else ''),
+                      f'{len(results.windows)} of {len(results.reader.actions)}' if results.has_actions else '-',
+                      f'{results.epoch}' + (f' of {len(run.history)}' if run.history else ''),
+                      f'{sum(p.numel() for p in model.parameters()) / 1e6:.2f} M' if model else '-',
+                      f'{speed:.0f}' if speed else '-'])
+        if with_latency:
+            cells[-1].append(f'{latency_ms(model, results.input_n, results.reader.skeleton.node_n):.1f}' if model else '-')
+    return cells
+
+
+def model_of(run: Run) -> KSOF:
+    """The network that a run's options describe, untrained."""
+    options: dict[str, Any] = run.options or {}
+    try:
+        return build_model(argparse.Namespace(**options)).eval()
+    except (AttributeError, KeyError, TypeError, RuntimeError, ValueError) as error:
+        raise InputError(f'{run.name}: its options do not fit this version ({str(error).splitlines()[0]})') from None
+
+
+@torch.inference_mode()
+def latency_ms(model: KSOF, input_n: int, node_n: int) -> float:
+    """Median time from one window's observed poses to its predicted ones, in ms, on one CPU thread."""
+    poses = 300 * torch.randn(1, input_n, node_n)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        times = []
+        for _ in range(MEASURED + 5):
+            started = time.perf_counter()
+            model(poses)
+            times.append(1000 * (time.perf_counter() - started))
+        return statistics.median(times[5:])  # the first ones allocate
+    finally:
+        torch.set_num_threads(threads)
+
+
+if __name__ == '__main__':
+    sys.exit(run_tool(main))

@@ -1,0 +1,60 @@
+"""3DPW: sequenceFiles/{train,validation,test}/*.pkl, 'jointPositions' of one or more persons each, metres, 30 fps."""
+from pathlib import Path
+
+import numpy as np
+
+from utils.data.reader import Reader, Recording, SourceFile, load_recordings
+from utils.data.safe_pickle import as_array, load_pickle
+from utils.data.skeleton import FARTHEST_JOINT_MM, THREEDPW
+from utils.data.windows import HISTORY, threedpw_test_starts
+from utils.errors import InputError
+
+ACTION = 'all'  # the scenes have no action labels: the literature averages over all windows
+COLUMNS = 3 * len(THREEDPW.joints)
+FARTHEST_M = 1e6  # from the world's origin; beyond it, what is left of a pose after rounding is not a pose
+
+
+def read(path: Path) -> list[np.ndarray]:
+    """(F, 24, 3) positions of every person in a file, relative to the pelvis, in mm. InputError naming file and person."""
+    content = load_pickle(path)
+    people = content.get('jointPositions') if isinstance(content, dict) else None
+    if not isinstance(people, list) or not people:
+        raise InputError(f'{path}: has no list of persons \'jointPositions\', as 3DPW\'s sequence files have')
+    return [root_centred(path, number, person) for number, person in enumerate(people, start=1)]
+
+
+def root_centred(path: Path, number: int, person: object) -> np.ndarray:
+    """One person's (F, 72) metres as (F, 24, 3) mm relative to joint 0, float32."""
+    try:
+        metres = as_array(person)
+    except ValueError as error:
+        raise InputError(f'{path}: person {number}: {error}') from None
+    if metres.ndim != 2 or metres.shape[1] != COLUMNS or not len(metres):
+        raise InputError(f'{path}: person {number}: jointPositions of shape {metres.shape}, expected (frames, {COLUMNS})')
+    metres = metres.astype(np.float64)
+    if len(bad := np.flatnonzero(~(np.abs(metres) <= FARTHEST_M).all(axis=1))):
+        raise InputError(f'{path}: person {number}: frame {bad[0]} holds a value that is not a finite number up to '
+                         f'{FARTHEST_M:g} (metres)')
+    joints = 1000 * metres.reshape(len(metres), -1, 3)
+    centred = joints - joints[:, :1]
+    reach = np.linalg.norm(centred, axis=-1).max(axis=1)
+    if len(far := np.flatnonzero(reach > FARTHEST_JOINT_MM)):
+        raise InputError(f'{path}: person {number}: frame {far[0]} has a joint {reach[far[0]] / 1000:.4g} m from the root')
+    return centred.astype(np.float32)
+
+
+def recordings(root: Path, split: str, window: int) -> list[Recording]:
+    """One recording for each person of each sequence file."""
+    if not (root / split).is_dir():
+        raise InputError(f'{root / split}: no such folder; 3DPW\'s sequenceFiles has train/, validation/ and test/')
+    files = [SourceFile(path, ACTION) for path in sorted((root / split).glob('*.pkl'))]
+    if not files:
+        raise InputError(f'{root / split}: holds no sequence file (*.pkl) of 3DPW')
+    return load_recordings(root, split, files, read, THREEDPW)
+
+
+READER = Reader(name='3dpw', title='3DPW', skeleton=THREEDPW, actions=(ACTION,),
+                folders=('3dpw/sequenceFiles', 'sequenceFiles'), inside=('train', 'validation', 'test'),
+                recordings=recordings, test_starts=threedpw_test_starts, test_history=HISTORY,
+                shown_labels=(100, 200, 300, 400, 500, 600, 800, 1000),
+                drawn_for='person of each sequence, drawn by this project')

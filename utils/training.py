@@ -1,0 +1,186 @@
+"""The epochs of a run: train, validate, save; stopped and gone on with without a trace in the weights."""
+import argparse
+import csv
+import io
+import logging
+import math
+import time
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+from torch.optim import Adam, AdamW, Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+from model.ksof import KSOF
+from model.losses import KSOFLoss
+from utils import checkpoint
+from utils.curves import Curves
+from utils.data.skeleton import Skeleton
+from utils.data.windows import Windows
+from utils.engine import EpochProgress, epoch_order, epoch_start, train_epoch, validate
+from utils.errors import DivergedError, InputError, Stopped
+from utils.files import write_text
+from utils.signals import StopRequest
+
+log = logging.getLogger('ksof')
+
+
+@dataclass
+class Training:
+    """All that changes while a run trains, and what it trains on. history has an entry for each finished epoch."""
+
+    model: KSOF
+    criterion: KSOFLoss
+    optimiser: Optimizer
+    schedule: LambdaLR
+    windows: dict[str, Windows]
+    skeleton: Skeleton
+    options: argparse.Namespace
+    folder: Path
+    progress: EpochProgress
+    curves: Curves
+    history: list[dict[str, float]] = field(default_factory=list)
+
+    @property
+    def best(self) -> dict[str, float] | None:
+        """The epoch with the lowest validation error."""
+        return min(self.history, key=lambda entry: entry['validation'], default=None)
+
+
+def build_training(model: KSOF, windows: dict[str, Windows], skeleton: Skeleton, options: argparse.Namespace,
+                   folder: Path) -> Training:
+    """A run that has not begun, on the device of its windows."""
+    device = windows['train'].frames.device
+    criterion = KSOFLoss(options.jps_weight).to(device)
+    optimiser = build_optimiser(model, criterion, options)
+    schedule = build_schedule(optimiser, options, steps_per_epoch=max(1, len(windows['train']) // options.batch_size))
+    return Training(model, criterion, optimiser, schedule, windows, skeleton, options, folder, epoch_start(device),
+                    Curves(folder))
+
+
+def build_optimiser(model: nn.Module, criterion: nn.Module, options: argparse.Namespace) -> Optimizer:
+    """Adam or AdamW over the network and the loss's own parameters, the latter without weight decay."""
+    kind = Adam if options.optimizer == 'adam' else AdamW
+    groups: list[dict[str, Any]] = [{'params': list(model.parameters()), 'weight_decay': options.weight_decay},
+                                    {'params': list(criterion.parameters()), 'weight_decay': 0.0}]
+    return kind(groups, lr=options.lr_now, fused=True)
+
+
+def learning_rate_factor(step: int, *, warmup: int, total: int, end: float) -> float:
+    """Linear warm-up to 1, then a cosine down to `end` at the last step."""
+    if step < warmup:
+        return (step + 1) / (warmup + 1)
+    progress = min(1.0, (step - warmup) / max(1, total - warmup))
+    return end + (1 - end) * (1 + math.cos(math.pi * progress)) / 2
+
+
+def build_schedule(optimiser: Optimizer, options: argparse.Namespace, *, steps_per_epoch: int) -> LambdaLR:
+    """The learning rate at every step of the run."""
+    factor = partial(learning_rate_factor, warmup=options.warmup_steps, total=options.epoch * steps_per_epoch,
+                     end=options.lr_end)
+    return LambdaLR(optimiser, factor)
+
+
+def state_of(training: Training) -> checkpoint.Checkpoint:
+    """Everything needed to go on, as tensors and plain containers."""
+    return {
+        'model': training.model.state_dict(), 'criterion': training.criterion.state_dict(),
+        'optimiser': training.optimiser.state_dict(), 'schedule': training.schedule.state_dict(),
+        'step': training.schedule.last_epoch, 'epoch': len(training.history), 'progress': vars(training.progress),
+        'history': training.history, 'best': training.best, 'options': vars(training.options),
+        'training_windows': len(training.windows['train']),
+        'random': checkpoint.random_states(training.progress.sums.device),
+    }
+
+
+def restore(training: Training, state: checkpoint.Checkpoint, path: Path) -> None:
+    """Put training back to where the checkpoint was saved, random states included. InputError if the data has changed."""
+    if state['training_windows'] != len(training.windows['train']):
+        raise InputError(f'{path}: was made with {state["training_windows"]} training windows, this data has '
+                         f'{len(training.windows["train"])}')
+    device = training.progress.sums.device
+    training.model.load_state_dict(state['model'])
+    training.criterion.load_state_dict(state['criterion'])
+    training.optimiser.load_state_dict(state['optimiser'])
+    training.schedule.load_state_dict(state['schedule'])
+    training.progress = EpochProgress(**{name: value.to(device) if hasattr(value, 'to') else value
+                                         for name, value in state['progress'].items()})
+    training.history = state['history']
+    checkpoint.restore_random_states(state['random'], device)
+
+
+def train(training: Training) -> None:
+    """The epochs that are left. Raises Stopped, after saving, on SIGTERM and Ctrl-C; DivergedError."""
+    last = training.folder / checkpoint.LAST
+    with StopRequest() as request:
+        while len(training.history) < training.options.epoch:
+            run_epoch(training, request)
+            if request.number:
+                raise Stopped(request.number, f'stopped after epoch {len(training.history)}, saved in {last}')
+
+
+def run_epoch(training: Training, request: StopRequest) -> None:
+    """Train for the rest of an epoch, validate, save."""
+    options, folder, epoch = training.options, training.folder, len(training.history) + 1
+    saved = time.monotonic()
+
+    def after_reading() -> None:
+        nonlocal saved
+        if request.number or time.monotonic() - saved >= 60 * options.save_minutes:
+            checkpoint.save(folder / checkpoint.LAST, state_of(training))
+            saved = time.monotonic()
+        if request.number:
+            raise Stopped(request.number, f'stopped in epoch {epoch}, after step {training.progress.step}, saved in '
+                                          f'{folder / checkpoint.LAST}')
+
+    order = epoch_order(len(training.windows['train']), seed=options.seed, epoch=epoch)
+    means = train_epoch(training.model, training.criterion, training.windows['train'], training.optimiser,
+                        training.schedule, training.progress, batch_size=options.batch_size, clip_norm=options.clip_norm,
+                        skip_bad_steps=options.skip_bad_steps, order=order, title=f'epoch {epoch}/{options.epoch}',
+                        stop=lambda: request.number is not None, after_reading=after_reading)
+    finish_epoch(training, means)
+
+
+def finish_epoch(training: Training, means: dict[str, float]) -> None:
+    """Validate, and save the epoch: the best checkpoint first, as the last one says that the epoch is done."""
+    options, folder, epoch = training.options, training.folder, len(training.history) + 1
+    if bad_steps := int(training.progress.bad_steps):
+        log.warning('epoch %d: %d steps skipped, as their loss or gradient was not finite', epoch, bad_steps)
+    started = time.perf_counter()
+    validation = validate(training.model, training.windows['validation'], training.skeleton,
+                          batch_size=options.test_batch_size)
+    if not math.isfinite(validation):
+        raise DivergedError(f'epoch {epoch}: the validation error is not finite; the last checkpoint is kept: try a lower '
+                            '--lr_now')
+    training.history.append({'epoch': epoch, 'lr': float(training.schedule.get_last_lr()[0]), **means,
+                             'validation': validation,
+                             'seconds': training.progress.seconds + time.perf_counter() - started})
+    training.progress = epoch_start(training.progress.sums.device)
+    best = training.best or training.history[-1]
+    state = state_of(training)
+    if best is training.history[-1]:
+        checkpoint.save(folder / checkpoint.BEST, state)
+    write_text(folder / 'history.csv', history_csv(training.history))
+    checkpoint.save(folder / checkpoint.LAST, state)
+    training.curves.update(training.history)
+    log.info(epoch_line(training.history[-1], options.epoch, best))
+
+
+def epoch_line(entry: dict[str, float], epochs: int, best: dict[str, float]) -> str:
+    """One short line for the terminal."""
+    return (f'epoch {entry["epoch"]:.0f}/{epochs}  train {entry["fused"]:.2f} mm (K-TCN {entry["temporal"]:.2f}, S-GCN '
+            f'{entry["spatial"]:.2f}, JPS {entry["jps"]:.2f} mm/frame^2, a {entry["a"]:.2f}, b {entry["b"]:.2f})  validation '
+            f'{entry["validation"]:.2f} mm (best {best["validation"]:.2f}, epoch {best["epoch"]:.0f})  '
+            f'{entry["windows_per_s"]:.0f} windows/s  {entry["seconds"]:.0f} s')
+
+
+def history_csv(history: list[dict[str, float]]) -> str:
+    """One machine-readable line an epoch."""
+    file = io.StringIO()
+    writer = csv.DictWriter(file, list(history[0]), lineterminator='\n')
+    writer.writeheader()
+    writer.writerows(history)
+    return file.getvalue()
