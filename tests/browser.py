@@ -3,7 +3,6 @@ import base64
 import json
 import shutil
 import subprocess
-import time
 import urllib.request
 from contextlib import contextmanager
 

@@ -42,8 +42,8 @@ def draw_frames(scene: Scene, *, fps: float) -> Iterator[np.ndarray]:
             pose, dark = panel_pose(scene, name, k)
             draw_pose(axes, pose, scene, DARK if dark else PALE, 2.6)
             text = name
-            if name == 'predicted' and future >= 0 and scene.errors is not None:
-                text = f'predicted, off by {scene.errors[future].mean():.1f} mm'
+            if name == 'predicted' and future >= 0 and scene.mpjpe is not None:
+                text = f'predicted, off by {scene.mpjpe[future]:.1f} mm'
             figure.text((column + 0.5) / len(names), bottom - 0.13 / figure.get_figheight(), text, fontsize=11, ha='center',
                         va='center', color='black' if dark else GREY, fontweight='bold' if dark else 'normal')
         heading(figure, scene, times[k], slowed=1000 / fps / scene.skeleton.true_ms_per_frame)
@@ -102,18 +102,22 @@ def write_gif(frames: list[np.ndarray], path: Path, *, fps: float) -> None:
                        optimize=False)
 
 
-def write_mp4(frames: list[np.ndarray], path: Path, *, fps: float) -> bool:
-    """Write the frames as H.264 with ffmpeg; False where that is not installed. InputError where it fails."""
-    ffmpeg = shutil.which('ffmpeg')
-    if ffmpeg is None:
-        return False
+def ffmpeg() -> str | None:
+    """The program that writes MP4, where it is installed."""
+    return shutil.which('ffmpeg')
+
+
+def write_mp4(frames: list[np.ndarray], path: Path, *, fps: float) -> None:
+    """Write the frames as H.264 with ffmpeg. InputError where it fails or is not installed."""
+    program = ffmpeg()
+    if program is None:
+        raise InputError(f'{path}: needs ffmpeg, which is not on PATH')
     height, width = frames[0].shape[:2]
     with whole_file(path) as temporary:
-        command = [ffmpeg, '-y', '-loglevel', 'error', '-f', 'rawvideo', '-pix_fmt', 'rgb24', '-s', f'{width}x{height}',
+        command = [program, '-y', '-loglevel', 'error', '-f', 'rawvideo', '-pix_fmt', 'rgb24', '-s', f'{width}x{height}',
                    '-r', f'{fps:g}', '-i', '-', '-an', '-pix_fmt', 'yuv420p', '-movflags', '+faststart', '-f', 'mp4',
                    str(temporary)]
         done = subprocess.run(command, input=b''.join(frame.tobytes() for frame in frames), capture_output=True, check=False)
         if done.returncode:
             reason = done.stderr.decode(errors='replace').strip().split('\n')[-1]
             raise InputError(f'{path}: ffmpeg could not write it: {reason}')
-    return True

@@ -1,4 +1,6 @@
 """Pictures of a window: film strip, error over time, error of each joint. They need matplotlib, and import it here."""
+from functools import partial
+from operator import mul
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +76,7 @@ def strip(scene: Scene, path: Path) -> int:
     frames = scene.table_frames
     panels = 1 + len(frames)
     wide, high = corners[1] - corners[0]
-    figure = Figure(figsize=(WIDTH, 1.35 + min(4.2, WIDTH / panels * high / wide)))
+    figure = Figure(figsize=(WIDTH, 1.35 + min(4.2, 0.94 * WIDTH / panels * high / wide)))
     margins = figure.subplotpars
     margins.update(left=0.01, right=0.99, wspace=0.03, bottom=0.68 / figure.get_figheight(),
                    top=1 - 0.62 / figure.get_figheight())
@@ -102,7 +104,7 @@ def strip(scene: Scene, path: Path) -> int:
 def panel_text(scene: Scene, frame: int) -> list[str]:
     """Lines below a panel: the field's label, the true time where it is another, the error."""
     label, true = scene.label_ms[frame], scene.true_ms[frame]
-    error = [] if scene.errors is None else [f'{scene.errors[frame].mean():.1f} mm']
+    error = [] if scene.mpjpe is None else [f'{scene.mpjpe[frame]:.1f} mm']
     return [f'{label} ms', *error] if round(true) == label else [f'label {label} ms', f'true {true:.0f} ms', *error]
 
 
@@ -111,11 +113,12 @@ def error_over_time(scene: Scene, path: Path) -> None:
 
     ValueError where the truth is unknown.
     """
-    if scene.errors is None or scene.standing_still is None:
+    own, still = scene.mpjpe, scene.mpjpe_standing_still
+    if own is None or still is None:
         raise ValueError('no truth to compare with')
     figure = Figure(figsize=(WIDTH, 4.0), layout='constrained')
     axes = figure.add_subplot()
-    still, own, times = scene.standing_still.mean(-1), scene.errors.mean(-1), np.array([0, *scene.true_ms])
+    times = np.array([0, *scene.true_ms])
     axes.plot(times, [0, *still], color=GREY, linestyle='--', linewidth=1.6, label='standing still (zero velocity)')
     axes.plot(times, [0, *own], color=DARK[LEFT], linewidth=2.4, label='prediction')
     for frame in scene.table_frames:
@@ -127,7 +130,7 @@ def error_over_time(scene: Scene, path: Path) -> None:
     axes.title.set_fontsize(11)
     if scene.label_ms[-1] != round(scene.true_ms[-1]):
         ratio = scene.skeleton.label_ms_per_frame / scene.skeleton.true_ms_per_frame
-        top = axes.secondary_xaxis('top', functions=(lambda t: t * ratio, lambda t: t / ratio))
+        top = axes.secondary_xaxis('top', functions=(partial(mul, ratio), partial(mul, 1 / ratio)))
         top.set_xticks([scene.label_ms[frame] for frame in scene.table_frames])
         top.set_xlabel('the field\'s label, ms')
     axes.legend(frameon=False, loc='upper left')

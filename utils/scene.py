@@ -41,10 +41,15 @@ class Scene:
         """(T_out, J) distances in mm between the prediction and the truth, where there is one."""
         return None if self.truth is None else np.linalg.norm(self.predicted - self.truth, axis=-1)
 
-    @cached_property
-    def standing_still(self) -> np.ndarray | None:
-        """(T_out, J) errors in mm of the last observed pose as a prediction, where there is a truth."""
-        return None if self.truth is None else np.linalg.norm(self.observed[-1] - self.truth, axis=-1)
+    @property
+    def mpjpe(self) -> np.ndarray | None:
+        """(T_out,) mean of the errors over all joints, as the field scores a prediction."""
+        return None if self.errors is None else self.errors.mean(-1)
+
+    @property
+    def mpjpe_standing_still(self) -> np.ndarray | None:
+        """(T_out,) the same for the last observed pose as a prediction."""
+        return None if self.truth is None else np.linalg.norm(self.observed[-1] - self.truth, axis=-1).mean(-1)
 
     @cached_property
     def axes(self) -> np.ndarray:
@@ -71,20 +76,24 @@ class Scene:
 
 
 @torch.inference_mode()
-def scenes_of(trained: Trained, windows: Windows, indices: list[int]) -> list[Scene]:
-    """The scenes of these windows, with the prediction completed to all joints as the field scores it."""
-    skeleton = trained.reader.skeleton
+def scenes_of(trained: Trained, windows: Windows, indices: list[int], *, note: str = '') -> list[Scene]:
+    """The scenes of these windows, with the prediction completed to all joints as the field scores it.
+
+    note: what a title says besides dataset, file (which names the action) and used frames.
+    """
+    reader = trained.reader
     batch = windows.batch(torch.tensor(indices, device=windows.starts.device))
-    predicted = complete_joints(trained.model(batch.observed, batch.coefficients).fused, batch.future_all, skeleton)
+    fused = trained.model(batch.observed, batch.coefficients).fused
+    predicted = complete_joints(fused, batch.future_all, reader.skeleton)
     scenes = []
     for row, index in enumerate(indices):
-        action, source = windows.actions[batch.actions[row]], windows.source(index)
-        start = int(windows.starts[index])
-        observed = poses(windows.frames[start: start + windows.input_n])
+        start, source = int(windows.starts[index]), windows.source(index)
+        action = windows.actions[batch.actions[row]] if len(windows.actions) > 1 else ''
         last = source.start + windows.input_n + windows.output_n - 1
-        title = f'{trained.reader.title}: {action}, {source.file}, frames {source.start} to {last}'
-        scenes.append(Scene(f'{action}_{index:06d}', title, trained.reader, observed, poses(predicted[row]),
-                            poses(batch.future_all[row])))
+        title = ', '.join(filter(None, [source.file, f'frames {source.start} to {last}', note]))
+        observed = poses(windows.frames[start: start + windows.input_n])
+        scenes.append(Scene(f'{action or reader.name}_{index:06d}', f'{reader.title}: {title}', reader, observed,
+                            poses(predicted[row]), poses(batch.future_all[row])))
     return scenes
 
 
@@ -93,14 +102,15 @@ def poses(flat: Tensor) -> np.ndarray:
     return flat.unflatten(-1, (-1, 3)).cpu().numpy()
 
 
-def choose(errors: Tensor, windows: Windows, count: int, *, worst: bool) -> list[int]:
+def choose(errors: Tensor, windows: Windows, count: int, *, worst: bool, allowed: Tensor | None = None) -> list[int]:
     """The `count` windows with the largest (or smallest) error, in that order, of which no two share a frame.
 
-    errors: (W,) one number a window. Neighbouring windows of one motion differ by a frame: without that rule the first
-    few would all show the same moment. Fewer come back where there are not so many.
+    errors: (W,) one number a window; allowed: (W,) which of them may be taken, if not all. Neighbouring windows of one
+    motion differ by a frame: without that rule the first few would all show the same moment. Fewer come back where there
+    are not so many.
     """
     starts = windows.starts.cpu()
-    free = torch.ones(len(starts), dtype=torch.bool)
+    free = torch.ones(len(starts), dtype=torch.bool) if allowed is None else allowed.cpu().clone()
     chosen: list[int] = []
     for index in errors.argsort(descending=worst, stable=True).tolist():
         if len(chosen) == count:

@@ -25,7 +25,7 @@ def scene_content(scene: Scene) -> dict[str, Any]:
         'times': scene.observed_ms + scene.true_ms, 'labels': scene.label_ms,
         'observed': exactly(scene.observed), 'predicted': exactly(scene.predicted),
         'truth': None if scene.truth is None else exactly(scene.truth),
-        'errors': None if scene.errors is None else scene.errors.mean(-1).round(3).tolist(),
+        'errors': None if scene.mpjpe is None else scene.mpjpe.round(3).tolist(),
     }
 
 
