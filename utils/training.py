@@ -17,6 +17,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from model.ksof import KSOF
 from model.losses import KSOFLoss
 from utils import checkpoint
+from utils.curves import Curves
 from utils.data.skeleton import Skeleton
 from utils.data.windows import Windows
 from utils.engine import EpochProgress, epoch_order, epoch_start, train_epoch, validate
@@ -40,6 +41,7 @@ class Training:
     options: argparse.Namespace
     folder: Path
     progress: EpochProgress
+    curves: Curves
     history: list[dict[str, float]] = field(default_factory=list)
 
     @property
@@ -55,7 +57,8 @@ def build_training(model: KSOF, windows: dict[str, Windows], skeleton: Skeleton,
     criterion = KSOFLoss(options.jps_weight).to(device)
     optimiser = build_optimiser(model, criterion, options)
     schedule = build_schedule(optimiser, options, steps_per_epoch=max(1, len(windows['train']) // options.batch_size))
-    return Training(model, criterion, optimiser, schedule, windows, skeleton, options, folder, epoch_start(device))
+    return Training(model, criterion, optimiser, schedule, windows, skeleton, options, folder, epoch_start(device),
+                    Curves(folder))
 
 
 def build_optimiser(model: nn.Module, criterion: nn.Module, options: argparse.Namespace) -> Optimizer:
@@ -162,6 +165,7 @@ def finish_epoch(training: Training, means: dict[str, float]) -> None:
         checkpoint.save(folder / checkpoint.BEST, state)
     write_text(folder / 'history.csv', history_csv(training.history))
     checkpoint.save(folder / checkpoint.LAST, state)
+    training.curves.update(training.history)
     log.info(epoch_line(training.history[-1], options.epoch, best))
 
 
