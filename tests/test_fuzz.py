@@ -21,7 +21,6 @@ from utils.errors import InputError
 from utils.predict import Predictor
 
 EXAMPLES = int(os.environ.get('KSOF_FUZZ_EXAMPLES', '60'))
-FUZZED = [name for name in READ if name != 'ckpt.pth.tar']
 FUZZ = settings(max_examples=EXAMPLES, derandomize='KSOF_FUZZ_EXAMPLES' not in os.environ, database=None, deadline=10_000,
                 suppress_health_check=list(HealthCheck))
 # What the readers' formats are made of, and numbers at the edge of what can be said.
@@ -90,7 +89,7 @@ def check(name, path, raw):
     assert isinstance(value, Predictor | Motion | list)
 
 
-@pytest.mark.parametrize('name', FUZZED)
+@pytest.mark.parametrize('name', READ)
 def test_damaged_valid_files(name, folder, valid):
     good = (valid / name).read_bytes()
 
@@ -104,7 +103,7 @@ def test_damaged_valid_files(name, folder, valid):
     READ[name](folder / name)
 
 
-@pytest.mark.parametrize('name', set(INSIDE) & set(FUZZED))
+@pytest.mark.parametrize('name', INSIDE)
 def test_damage_behind_a_checksum(name, folder, valid):
     good, (unpack, pack) = (valid / name).read_bytes(), INSIDE[name]
 
@@ -117,7 +116,7 @@ def test_damage_behind_a_checksum(name, folder, valid):
     (folder / name).write_bytes(good)
 
 
-@pytest.mark.parametrize('name', FUZZED)
+@pytest.mark.parametrize('name', READ)
 def test_any_bytes(name, folder, valid):
     @FUZZ
     @given(st.one_of(st.binary(max_size=300), st.lists(st.sampled_from(PIECES), max_size=40).map(b''.join)))
