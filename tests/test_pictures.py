@@ -87,8 +87,9 @@ def test_the_viewer_sees_the_front(name):
     assert (seen[toes, 2] - seen[ankles, 2]).mean() > 30  # feet point towards the viewer
     from_above = project(last, scene.axes, azimuth=0, elevation=90)
     assert from_above[:, 1] == pytest.approx(-seen[:, 2], abs=1e-3)
-    for a in (0.0, 35.0, 200.0):  # a projection along a line: nothing is stretched
-        assert np.linalg.norm(project(last, scene.axes, a, 20.0), axis=-1) == pytest.approx(np.linalg.norm(last, axis=-1), rel=1e-4)
+    for azimuth in (0.0, 35.0, 200.0):  # a projection along a line: nothing is stretched
+        turned = project(last, scene.axes, azimuth, 20.0)
+        assert np.linalg.norm(turned, axis=-1) == pytest.approx(np.linalg.norm(last, axis=-1), rel=1e-4)
 
 
 def test_colours_tell_left_from_right():
