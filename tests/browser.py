@@ -7,6 +7,7 @@ import urllib.request
 from contextlib import contextmanager
 
 CHROMIUM, DRIVER = shutil.which('chromium') or shutil.which('google-chrome'), shutil.which('chromedriver')
+RIGHT, END, HOME = '\ue014', '\ue010', '\ue011'  # keys
 ARGUMENTS = ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
              '--disable-background-networking', '--disable-component-update', '--disable-sync', '--window-size=1000,1000']
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from utils.errors import InputError
 from utils.files import whole_file
-from utils.pictures import DARK, GREY, PALE, draw_pose, frame_of, pose_axes
+from utils.pictures import DARK, GREY, PALE, draw_pose, frame_of, pose_axes, title_size
 from utils.scene import CENTRE, LEFT, RIGHT, Scene
 
 WIDTH, DPI = 9.0, 100  # 900 pixels, even as MP4 wants it
@@ -64,7 +64,7 @@ def panel_pose(scene: Scene, panel: str, k: int) -> tuple[np.ndarray, bool]:
 def heading(figure: Figure, scene: Scene, time: float, *, slowed: float) -> None:
     """What is shown, when, and what the colours mean."""
     high = figure.get_figheight()
-    figure.text(0.012, 1 - 0.17 / high, scene.title, fontsize=11, va='center')
+    figure.text(0.012, 1 - 0.17 / high, scene.title, fontsize=title_size(scene.title, 90), va='center')
     figure.text(0.012, 1 - 0.42 / high, 'left', fontsize=11, va='center', color=DARK[LEFT], fontweight='bold')
     figure.text(0.055, 1 - 0.42 / high, 'right', fontsize=11, va='center', color=DARK[RIGHT], fontweight='bold')
     figure.text(0.988, 1 - 0.17 / high, f'{time:+.0f} ms' if round(time) else '0 ms', fontsize=13, ha='right', va='center',
@@ -93,7 +93,7 @@ def write_gif(frames: list[np.ndarray], path: Path, *, fps: float) -> None:
     # One palette for all, from a frame that has every colour: of a palette for each, the unchanged parts would flicker.
     palette = Image.fromarray(np.concatenate([frames[0], frames[-1]])).quantize(COLOURS)
     entries = np.array(palette.getpalette()).reshape(-1, 3)
-    entries[entries.min(1).argmax()] = 255  # the paper stays white
+    entries[entries.min(1) > 240] = 255  # the paper stays white
     palette.putpalette(entries.reshape(-1).tolist())
     images = [Image.fromarray(frame).quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
     durations = [round(1000 / fps)] * (len(images) - 1) + [round(1000 * PAUSE)]

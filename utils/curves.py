@@ -24,7 +24,7 @@ class Curves:
 
     def update(self, history: list[Epoch]) -> None:
         """Draw curves.png again and add new epochs to the events. What cannot be done is said, once, and does no harm."""
-        for library, show in ('matplotlib', self.draw), ('tensorboard', self.write_events):
+        for library, what, show in (('matplotlib', 'curves.png', self.draw), ('tensorboard', 'events', self.write_events)):
             if library in self.missing:
                 continue
             try:
@@ -35,7 +35,7 @@ class Curves:
                     log.info('no curves.png in this run: matplotlib is not installed (pip install -r requirements-extra.txt)')
             except OSError as error:
                 self.missing.add(library)
-                log.warning('%s: no more curves in this run: %s', error.filename or self.folder, error.strerror or error)
+                log.warning('%s: no more %s in this run: %s', self.folder, what, error.strerror or error)
 
     def draw(self, history: list[Epoch]) -> None:
         draw_curves(history, self.folder / 'curves.png')

@@ -61,10 +61,14 @@ def legend_of(scene: Scene) -> list[Line2D]:
     return entries
 
 
-def time_text(scene: Scene, frame: int) -> str:
-    """The true time of a predicted frame, and the field's label where that is another number."""
-    label, true = scene.label_ms[frame], scene.true_ms[frame]
-    return f'{true:.0f} ms' if round(true) == label else f'{true:.0f} ms (label {label})'
+def labels_are_true(scene: Scene) -> bool:
+    """Whether the field's labels are the times at which the frames were recorded."""
+    return scene.label_ms == [round(time) for time in scene.true_ms]
+
+
+def title_size(title: str, longest: int) -> float:
+    """Font size of a title: less where it has more letters than fit."""
+    return min(11.0, 11.0 * longest / len(title))
 
 
 def strip(scene: Scene, path: Path) -> int:
@@ -76,25 +80,27 @@ def strip(scene: Scene, path: Path) -> int:
     frames = scene.table_frames
     panels = 1 + len(frames)
     wide, high = corners[1] - corners[0]
-    figure = Figure(figsize=(WIDTH, 1.35 + min(4.2, 0.94 * WIDTH / panels * high / wide)))
+    below = 0.09 + 0.19 * len(panel_text(scene, frames[0]))  # inches of text under the panels
+    figure = Figure(figsize=(WIDTH, 0.68 + below + min(4.2, 0.94 * WIDTH / panels * high / wide)))
     margins = figure.subplotpars
-    margins.update(left=0.01, right=0.99, wspace=0.03, bottom=0.68 / figure.get_figheight(),
+    margins.update(left=0.01, right=0.99, wspace=0.03, bottom=below / figure.get_figheight(),
                    top=1 - 0.62 / figure.get_figheight())
     grid = figure.add_gridspec(1, panels)
     for column, frame in enumerate([None, *frames]):
         axes = pose_axes(figure, grid[column], corners)
         if frame is None:
             draw_pose(axes, scene.observed[-1], scene, DARK, PREDICTION)
-            lines = ['observed', 'last frame, 0 ms']
+            lines = ['observed', '0 ms']
         else:
             if scene.truth is not None:
                 draw_pose(axes, scene.truth[frame], scene, PALE, TRUTH)
             draw_pose(axes, scene.predicted[frame], scene, DARK, PREDICTION)
             lines = panel_text(scene, frame)
         for row, line in enumerate(lines):
-            figure.text((column + 0.5) / panels, (0.52 - 0.19 * row) / figure.get_figheight(), line, fontsize=10,
+            figure.text((column + 0.5) / panels, (below - 0.16 - 0.19 * row) / figure.get_figheight(), line, fontsize=10,
                         fontweight='bold' if line.endswith(' mm') else 'normal', ha='center', va='center')
-    figure.text(0.012, 1 - 0.16 / figure.get_figheight(), scene.title, fontsize=11, va='center')
+    figure.text(0.012, 1 - 0.16 / figure.get_figheight(), scene.title, fontsize=title_size(scene.title, 105),
+                va='center')
     figure.legend(handles=legend_of(scene), loc='center left', ncols=4, frameon=False, fontsize=10, borderpad=0,
                   bbox_to_anchor=(0.006, 1 - 0.43 / figure.get_figheight()))
     save(figure, path)
@@ -103,9 +109,9 @@ def strip(scene: Scene, path: Path) -> int:
 
 def panel_text(scene: Scene, frame: int) -> list[str]:
     """Lines below a panel: the field's label, the true time where it is another, the error."""
-    label, true = scene.label_ms[frame], scene.true_ms[frame]
+    label, true = f'{scene.label_ms[frame]} ms', f'true {scene.true_ms[frame]:.0f} ms'
     error = [] if scene.mpjpe is None else [f'{scene.mpjpe[frame]:.1f} mm']
-    return [f'{label} ms', *error] if round(true) == label else [f'label {label} ms', f'true {true:.0f} ms', *error]
+    return [label, *error] if labels_are_true(scene) else [f'label {label}', true, *error]
 
 
 def error_over_time(scene: Scene, path: Path) -> None:
@@ -119,7 +125,7 @@ def error_over_time(scene: Scene, path: Path) -> None:
     figure = Figure(figsize=(WIDTH, 4.0), layout='constrained')
     axes = figure.add_subplot()
     times = np.array([0, *scene.true_ms])
-    axes.plot(times, [0, *still], color=GREY, linestyle='--', linewidth=1.6, label='standing still (zero velocity)')
+    axes.plot(times, [0, *still], color=GREY, linestyle='--', linewidth=1.6, zorder=3, label='standing still (zero velocity)')
     axes.plot(times, [0, *own], color=DARK[LEFT], linewidth=2.4, label='prediction')
     for frame in scene.table_frames:
         axes.plot(times[frame + 1], own[frame], 'o', color=DARK[LEFT], markersize=6)
@@ -127,8 +133,8 @@ def error_over_time(scene: Scene, path: Path) -> None:
                       ha='left', va='top', fontsize=10, color=DARK[LEFT])
     axes.set(title=scene.title, xlabel='true time after the last observed frame, ms', ylabel='MPJPE, mm',
              xlim=(0, times[-1] * 1.06), ylim=(0, None))
-    axes.title.set_fontsize(11)
-    if scene.label_ms[-1] != round(scene.true_ms[-1]):
+    axes.title.set_fontsize(title_size(scene.title, 100))
+    if not labels_are_true(scene):
         ratio = scene.skeleton.label_ms_per_frame / scene.skeleton.true_ms_per_frame
         top = axes.secondary_xaxis('top', functions=(partial(mul, ratio), partial(mul, 1 / ratio)))
         top.set_xticks([scene.label_ms[frame] for frame in scene.table_frames])
@@ -148,14 +154,15 @@ def joint_errors(scene: Scene, path: Path) -> None:
     figure = Figure(figsize=(WIDTH, 1.3 + 0.21 * len(joints)), layout='constrained')
     axes = figure.add_subplot()
     image = axes.imshow(values, aspect='auto', cmap='cividis', vmin=0, interpolation='nearest')
-    axes.set_title(scene.title, fontsize=11)
+    axes.set_title(scene.title, fontsize=title_size(scene.title, 100))
     names = [scene.skeleton.joints[joint] for joint in joints]
     axes.set_yticks(range(len(names)), names, fontsize=9)
     for tick, name in zip(axes.get_yticklabels(), names, strict=True):
         tick.set_color(DARK[side(name)])
-    shown = scene.table_frames
-    axes.set_xticks(shown, [time_text(scene, frame).replace(' (', '\n(') for frame in shown], fontsize=9)
-    axes.set_xlabel('true time after the last observed frame')
+    same = labels_are_true(scene)
+    axes.set_xticks(scene.table_frames, [f'{scene.true_ms[frame]:.0f} ms' + ('' if same else f'\n({scene.label_ms[frame]})')
+                                         for frame in scene.table_frames], fontsize=9)
+    axes.set_xlabel('true time after the last observed frame' + ('' if same else ' (the field\'s label)'))
     bar = figure.colorbar(image, ax=axes, pad=0.015, aspect=30)
     bar.set_label('error of the joint, mm')
     bar.locator = MaxNLocator(6)
