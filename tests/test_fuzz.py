@@ -22,7 +22,6 @@ from utils.predict import Predictor
 from utils.report import Results, markdown
 
 EXAMPLES = int(os.environ.get('KSOF_FUZZ_EXAMPLES', '60'))
-FUZZED = [name for name in READ if name != 'ckpt.pth.tar']
 FUZZ = settings(max_examples=EXAMPLES, derandomize='KSOF_FUZZ_EXAMPLES' not in os.environ, database=None, deadline=10_000,
                 suppress_health_check=list(HealthCheck))
 # What the readers' formats are made of, and numbers at the edge of what can be said.
@@ -96,7 +95,7 @@ def check(name, path, raw):
     assert isinstance(value, Predictor | Motion | Results | list)
 
 
-@pytest.mark.parametrize('name', FUZZED)
+@pytest.mark.parametrize('name', READ)
 def test_damaged_valid_files(name, folder, valid):
     good = (valid / name).read_bytes()
 
@@ -108,7 +107,7 @@ def test_damaged_valid_files(name, folder, valid):
     try_one()
 
 
-@pytest.mark.parametrize('name', set(INSIDE) & set(FUZZED))
+@pytest.mark.parametrize('name', INSIDE)
 def test_damage_behind_a_checksum(name, folder, valid):
     good, (unpack, pack) = (valid / name).read_bytes(), INSIDE[name]
 
@@ -120,7 +119,7 @@ def test_damage_behind_a_checksum(name, folder, valid):
     try_one()
 
 
-@pytest.mark.parametrize('name', FUZZED)
+@pytest.mark.parametrize('name', READ)
 def test_any_bytes(name, folder):
     @FUZZ
     @given(st.one_of(st.binary(max_size=300), st.lists(st.sampled_from(PIECES), max_size=40).map(b''.join)))

@@ -30,7 +30,7 @@ class Help(argparse.ArgumentDefaultsHelpFormatter):
     """Shows a default where there is one to speak of."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
-        return action.help if action.default in (None, False, []) else super()._get_help_string(action)
+        return action.help if action.default is False or action.default in (None, []) else super()._get_help_string(action)
 
 
 def tool_parser(description: str) -> Parser:

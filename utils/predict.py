@@ -9,14 +9,12 @@ import numpy as np
 import torch
 
 from model.ksof import KSOF
-from opt import SHAPE, parse
-from utils import checkpoint
 from utils.data.motion import SKELETONS, Motion, motion_of_positions
 from utils.data.skeleton import Skeleton
 from utils.errors import InputError
 from utils.files import whole_file, write_text
 from utils.metrics import complete_joints
-from utils.run import build_model
+from utils.trained import load_trained
 
 
 class Forecast(NamedTuple):
@@ -111,20 +109,8 @@ class Predictor:
 
 def load_predictor(path: str | Path) -> Predictor:
     """The network in a checkpoint, on the CPU. InputError if it cannot be used."""
-    path = Path(path)
-    state = checkpoint.load(path)
-    try:
-        dataset = state['options']['dataset']
-        words = [f'--{name}={state["options"][name]}' for name in (*SHAPE, 'dropout') if name != 'dataset']
-        options = parse(dataset, dataset, {}, node_n=SKELETONS[dataset].node_n, argv=['--data_dir=.', *words])
-        with torch.device('meta'):  # no memory is taken for sizes that the weights do not have
-            model = build_model(options)
-        model.load_state_dict(state['model'], assign=True)
-        if not all(weights.dtype == torch.float32 and weights.isfinite().all() for weights in model.parameters()):
-            raise ValueError('a weight is not a finite float32')
-    except (AttributeError, KeyError, TypeError, RuntimeError, ValueError) as error:
-        raise InputError(f'{path}: its options and weights do not fit this version ({str(error).splitlines()[0]})') from None
-    return Predictor(model.eval(), dataset, options.input_n, options.output_n)
+    trained = load_trained(Path(path))
+    return Predictor(trained.model, trained.reader.name, trained.options.input_n, trained.options.output_n)
 
 
 def write_forecast(path: Path, forecast: Forecast) -> None:

@@ -39,10 +39,10 @@ def page(sections: Sequence[Section], data: str, more: Sequence[str]) -> str:
     """The whole page. data, more: what tools/reproduce.py was given."""
     runs = [load_run(section.folder) if section.folder and not section.why_not else None for section in sections]
     command = shlex.join(['python', 'tools/reproduce.py', data, *more])
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else f'CPU, {torch.get_num_threads()} threads'
+    machine = f'with {torch.cuda.get_device_name()}' if torch.cuda.is_available() else 'without CUDA'
     versions = ', '.join(f'{name} {value}' for name, value in checkpoint.environment().items() if name != 'threads')
     parts = ['# KSOF at the settings of the paper, beside the published tables',
-             f'Made by `{command}` on {device} ({versions}). MPJPE in mm at the frame, lower is better.']
+             f'Made by `{command}` on a machine {machine} ({versions}). MPJPE in mm at the frame, lower is better.']
     if more:
         parts.append(f'**Not the paper\'s settings alone:** `{shlex.join(more)}` was added to its command lines.')
     if any(run and run.results.sample for run in runs):

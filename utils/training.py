@@ -17,6 +17,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from model.ksof import KSOF
 from model.losses import KSOFLoss
 from utils import checkpoint
+from utils.curves import Curves
 from utils.data.skeleton import Skeleton
 from utils.data.windows import Windows
 from utils.engine import EpochProgress, epoch_order, epoch_start, train_epoch, validate
@@ -40,6 +41,7 @@ class Training:
     options: argparse.Namespace
     folder: Path
     progress: EpochProgress
+    curves: Curves
     history: list[dict[str, float]] = field(default_factory=list)
 
     @property
@@ -55,7 +57,8 @@ def build_training(model: KSOF, windows: dict[str, Windows], skeleton: Skeleton,
     criterion = KSOFLoss(options.jps_weight).to(device)
     optimiser = build_optimiser(model, criterion, options)
     schedule = build_schedule(optimiser, options, steps_per_epoch=max(1, len(windows['train']) // options.batch_size))
-    return Training(model, criterion, optimiser, schedule, windows, skeleton, options, folder, epoch_start(device))
+    return Training(model, criterion, optimiser, schedule, windows, skeleton, options, folder, epoch_start(device),
+                    Curves(folder))
 
 
 def build_optimiser(model: nn.Module, criterion: nn.Module, options: argparse.Namespace) -> Optimizer:
@@ -94,10 +97,16 @@ def state_of(training: Training) -> checkpoint.Checkpoint:
 
 
 def restore(training: Training, state: checkpoint.Checkpoint, path: Path) -> None:
-    """Put training back to where the checkpoint was saved, random states included. InputError if the data has changed."""
-    if state['training_windows'] != len(training.windows['train']):
-        raise InputError(f'{path}: was made with {state["training_windows"]} training windows, this data has '
-                         f'{len(training.windows["train"])}')
+    """Put training back to where the checkpoint was saved, random states included. InputError if it does not fit."""
+    windows = len(training.windows['train'])
+    if state.get('training_windows') != windows:
+        raise InputError(f'{path}: was made with {state.get("training_windows")} training windows, this data has {windows}')
+    with checkpoint.fitting(path):
+        load_state(training, state)
+
+
+def load_state(training: Training, state: checkpoint.Checkpoint) -> None:
+    """The opposite of `state_of`."""
     device = training.progress.sums.device
     training.model.load_state_dict(state['model'])
     training.criterion.load_state_dict(state['criterion'])
@@ -162,6 +171,7 @@ def finish_epoch(training: Training, means: dict[str, float]) -> None:
         checkpoint.save(folder / checkpoint.BEST, state)
     write_text(folder / 'history.csv', history_csv(training.history))
     checkpoint.save(folder / checkpoint.LAST, state)
+    training.curves.update(training.history)
     log.info(epoch_line(training.history[-1], options.epoch, best))
 
 

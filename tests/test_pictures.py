@@ -1,0 +1,231 @@
+"""Pictures of a window: sides of the body, the turn towards the viewer, and what each figure says."""
+import json
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+from PIL import Image
+from scenes import assert_readable, make_scene
+
+pictures = pytest.importorskip('utils.pictures', reason='matplotlib is not installed')
+animation = pytest.importorskip('utils.animation', reason='matplotlib is not installed')
+
+from utils.data.readers import READERS  # noqa: E402
+from utils.scene import CENTRE, LEFT, RIGHT, body_axes, bones, project, side  # noqa: E402
+from utils.show import show  # noqa: E402
+
+LENGTHS = {'cmu': 25, 'h36m': 25, '3dpw': 30}
+
+
+@pytest.fixture
+def figures(monkeypatch):
+    """The figures that were written, in order."""
+    kept = []
+    save = pictures.save
+    monkeypatch.setattr(pictures, 'save', lambda figure, path: (kept.append(figure), save(figure, path)))
+    return kept
+
+
+def test_words_over_each_other_and_outside_are_found():
+    for places, problem in (((0.4, 0.45), 'lies over'), ((0.1, 0.97), 'leaves the picture'), ((0.1, 0.7), None)):
+        figure = pictures.Figure()
+        for x in places:
+            figure.text(x, 0.5, 'some words')
+        if problem is None:
+            assert assert_readable(figure) == {'some words'}
+        else:
+            with pytest.raises(AssertionError, match=problem):
+                assert_readable(figure)
+
+
+@pytest.mark.parametrize('name', READERS)
+def test_every_joint_has_its_side(name):
+    joints = READERS[name].skeleton.joints
+    mirrored = {'Left': 'Right', 'left_': 'right_', 'LHip': 'RHip', 'LThumb': 'RThumb'}
+    pairs = 0
+    for joint in joints:
+        for left, right in mirrored.items():
+            if joint.startswith(left):
+                assert side(joint) == LEFT and side(joint.replace(left, right)) == RIGHT
+                assert joint.replace(left, right) in joints
+                pairs += 1
+    assert sum(side(joint) == CENTRE for joint in joints) == len(joints) - 2 * pairs
+    assert {'cmu': 15, 'h36m': 13, '3dpw': 9}[name] == pairs
+    assert len(bones(READERS[name].skeleton)) == len(joints) - 1
+
+
+def test_words_that_begin_like_a_side_have_none():
+    assert [side(joint) for joint in ('LowerBack', 'Root', 'RootSite', 'leftover', 'Lumbar')] == 5 * [CENTRE]
+
+
+@pytest.mark.parametrize('name', READERS)
+@pytest.mark.parametrize('up', [(0, 1, 0), (0, -1, 0), (1, 0, 0), (0, 0, -1), (0, 0, 1)])
+def test_a_person_faces_the_same_way_however_they_were_recorded(name, up):
+    scene = make_scene(name)
+    upright, turned_by = np.array(up, dtype=float), 2.1
+    one = np.roll(upright, 1)
+    frame = np.stack([one, upright, np.cross(one, upright)])  # rows: where x, y and z go
+    yaw = np.array([[np.cos(turned_by), 0, -np.sin(turned_by)], [0, 1, 0], [np.sin(turned_by), 0, np.cos(turned_by)]])
+    moved = scene.observed @ yaw @ frame
+    assert np.linalg.det(body_axes(moved, scene.skeleton)) == pytest.approx(1)
+    straight = project(scene.observed, body_axes(scene.observed, scene.skeleton))
+    assert project(moved, body_axes(moved, scene.skeleton)) == pytest.approx(straight, abs=1e-2)
+
+
+@pytest.mark.parametrize('name', READERS)
+def test_the_viewer_sees_the_front(name):
+    scene = make_scene(name)
+    joints, last = scene.skeleton.joints, scene.observed[-1]
+    left, right = (next(j for j, joint in enumerate(joints) if joint in names)
+                   for names in (('LeftUpLeg', 'left_hip'), ('RightUpLeg', 'right_hip')))
+    toes = [j for j, joint in enumerate(joints) if joint.endswith(('ToeBase', '_foot'))]
+    ankles = [scene.skeleton.parents[j] for j in toes]
+    seen = project(last, scene.axes, azimuth=0, elevation=0)
+    assert seen[left, 0] > seen[right, 0]  # a face to face person's left is at one's right
+    assert seen[[j for j, joint in enumerate(joints) if joint.lower() == 'head'][0], 1] > 300
+    assert (seen[toes, 2] - seen[ankles, 2]).mean() > 30  # feet point towards the viewer
+    from_above = project(last, scene.axes, azimuth=0, elevation=90)
+    assert from_above[:, 1] == pytest.approx(-seen[:, 2], abs=1e-3)
+    for azimuth in (0.0, 35.0, 200.0):  # a projection along a line: nothing is stretched
+        turned = project(last, scene.axes, azimuth, 20.0)
+        assert np.linalg.norm(turned, axis=-1) == pytest.approx(np.linalg.norm(last, axis=-1), rel=1e-4)
+
+
+def test_colours_tell_left_from_right():
+    scene = make_scene()
+    figure = pictures.Figure()
+    axes = figure.add_subplot()
+    pictures.draw_pose(axes, scene.observed[-1], scene, pictures.DARK, 2)
+    flat = project(scene.observed[-1], scene.axes)[:, :2]
+    drawn = {line.get_color(): line.get_xydata() for line in axes.lines}
+    assert len(drawn) == 3 and set(drawn) == set(pictures.DARK.values())
+    for name, whose in (('LeftHand', LEFT), ('RightFoot', RIGHT), ('HeadSite', CENTRE)):
+        place = flat[scene.skeleton.joints.index(name)]
+        has = {its: bool(np.isclose(drawn[colour], place, atol=1e-6).all(1).any()) for its, colour in pictures.DARK.items()}
+        assert has == {its: its == whose for its in has}
+
+
+@pytest.mark.parametrize('name', READERS)
+@pytest.mark.parametrize('output_n', [3, 10, None])
+def test_strip_shows_labels_times_and_errors(name, output_n, tmp_path, figures):
+    scene = make_scene(name, output_n=output_n or LENGTHS[name],
+                       title='CMU mocap: test/basketball_signal/basketball_signal_1.txt, frames 1352 to 1386, sample motion')
+    panels = pictures.strip(scene, tmp_path / 'strip.png')
+    shown = scene.table_frames
+    assert panels == 1 + len(shown) == len(figures[0].axes)
+    words = assert_readable(figures[0])
+    distances = np.sqrt(((scene.predicted - scene.truth) ** 2).sum(-1)).mean(-1)
+    expected = {f'{distances[f]:.1f} mm' for f in shown}
+    assert expected <= words and scene.title in words
+    prefix = 'label ' if name == 'cmu' else ''
+    assert {f'{prefix}{scene.label_ms[f]} ms' for f in shown} <= words
+    assert ({f'true {scene.true_ms[f]:.0f} ms' for f in shown} <= words) == (name == 'cmu')
+    assert all(axes.get_aspect() == 1 for axes in figures[0].axes)
+    assert len({(*axes.get_xlim(), *axes.get_ylim()) for axes in figures[0].axes}) == 1
+    with Image.open(tmp_path / 'strip.png') as picture:
+        assert picture.width == 1350 and 300 < picture.height < 900
+
+
+def test_every_pose_lies_inside_its_panel(tmp_path, figures):
+    scene = make_scene()
+    pictures.strip(scene, tmp_path / 'strip.png')
+    (left, right), (low, high) = figures[0].axes[0].get_xlim(), figures[0].axes[0].get_ylim()
+    for axes in figures[0].axes:
+        for line in axes.lines:
+            x, y = line.get_xydata()[~np.isnan(line.get_xydata()).any(1)].T
+            assert left < x.min() and x.max() < right and low < y.min() and y.max() < high
+
+
+@pytest.mark.parametrize('name', READERS)
+def test_error_over_time_has_the_errors(name, tmp_path, figures):
+    scene = make_scene(name, output_n=LENGTHS[name])
+    pictures.error_over_time(scene, tmp_path / 'error.png')
+    assert_readable(figures[0])
+    lines = {line.get_label(): line.get_xydata() for line in figures[0].axes[0].lines}
+    own, still = lines['prediction'], lines['standing still (zero velocity)']
+    assert own[1:, 0] == pytest.approx(scene.true_ms)
+    assert own[1:, 1] == pytest.approx(np.sqrt(((scene.predicted - scene.truth) ** 2).sum(-1)).mean(-1))
+    assert still[1:, 1] == pytest.approx(np.sqrt(((scene.observed[-1:] - scene.truth) ** 2).sum(-1)).mean(-1))
+
+
+@pytest.mark.parametrize('name', READERS)
+def test_heat_map_has_the_predicted_joints(name, tmp_path, figures):
+    scene = make_scene(name, output_n=LENGTHS[name])
+    pictures.joint_errors(scene, tmp_path / 'joints.png')
+    assert_readable(figures[0])
+    axes, skeleton = figures[0].axes[0], scene.skeleton
+    names = [label.get_text() for label in axes.get_yticklabels()]
+    assert names == [skeleton.joints[j] for j in skeleton.predicted]
+    values = np.asarray(axes.images[0].get_array())
+    for row, joint in enumerate(skeleton.predicted):
+        assert values[row] == pytest.approx(np.sqrt(((scene.predicted - scene.truth)[:, joint] ** 2).sum(-1)))
+
+
+@pytest.mark.parametrize('name', ['cmu', '3dpw'])
+def test_gif_has_every_frame_at_its_speed(name, tmp_path):
+    scene = make_scene(name, 2, 4)
+    frames = list(animation.draw_frames(scene, fps=8))
+    assert len(frames) == 6 and {frame.shape for frame in frames} == {frames[0].shape}
+    assert frames[0].shape[1] == 900 and frames[0].shape[0] % 2 == 0
+    animation.write_gif(frames, tmp_path / 'motion.gif', fps=8)
+    with Image.open(tmp_path / 'motion.gif') as gif:
+        assert gif.n_frames == 6 and gif.size == frames[0].shape[1::-1] and gif.info['loop'] == 0
+        durations = []
+        for k, frame in enumerate(frames):
+            gif.seek(k)
+            durations.append(gif.info['duration'])
+            difference = np.abs(np.asarray(gif.convert('RGB')).astype(int) - frame)
+            assert difference.mean() < 1 and (difference.max(-1) > 60).mean() < 1e-3  # 64 colours stand in for all
+        assert np.array(durations[:-1]) == pytest.approx(125, abs=10) and durations[-1] == 1200
+
+
+def test_panels_change_over_at_the_last_observed_frame():
+    scene = make_scene('cmu', 4, 6)
+    for k in range(10):
+        observed, dark = animation.panel_pose(scene, 'observed', k)
+        assert (observed == scene.observed[min(k, 3)]).all() and dark == (k < 4)
+        for panel, future in (('predicted', scene.predicted), ('truth', scene.truth)):
+            shown, dark = animation.panel_pose(scene, panel, k)
+            assert (shown == (scene.observed[k] if k < 4 else future[k - 4])).all() and dark == (k >= 4)
+
+
+def test_animation_says_when_and_how_far_off(monkeypatch):
+    scene, seen = make_scene('cmu', 4, 6), []
+    clear = pictures.Figure.clear
+    monkeypatch.setattr(pictures.Figure, 'clear', lambda self, *a, **k: (self.axes and seen.append(assert_readable(self)),
+                                                                        clear(self, *a, **k)))
+    list(animation.draw_frames(scene, fps=10))
+    assert [next(w for w in words if w.startswith(('-', '+', '0')) and w in whens) for words, whens in
+            zip(seen, [{'-50 ms'}, {'-33 ms'}, {'-17 ms'}, {'0 ms'}, {'+17 ms'}, {'+33 ms'}, {'+50 ms'}, {'+67 ms'}, {'+83 ms'}],
+                strict=True)]
+    assert all('6 times slower' in words for words in seen)
+    assert f'predicted, off by {scene.mpjpe[2]:.1f} mm' in seen[6] and 'predicted' in seen[2]
+
+
+@pytest.mark.skipif(not shutil.which('ffprobe'), reason='ffmpeg is not installed')
+def test_mp4_has_every_frame(tmp_path):
+    scene = make_scene('cmu', 4, 6)
+    frames = list(animation.draw_frames(scene, fps=10))
+    animation.write_mp4(frames, tmp_path / 'motion.mp4', fps=10)
+    said = subprocess.run(['ffprobe', '-v', 'error', '-count_frames', '-show_streams', '-of', 'json', tmp_path / 'motion.mp4'],
+                          capture_output=True, check=True)
+    stream, = json.loads(said.stdout)['streams']
+    assert (int(stream['nb_read_frames']), stream['codec_name'], stream['pix_fmt']) == (10, 'h264', 'yuv420p')
+    assert (stream['height'], stream['width']) == frames[0].shape[:2] and stream['r_frame_rate'] == '10/1'
+
+
+def test_without_ffmpeg_there_is_a_gif_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr(shutil, 'which', lambda name: None)
+    written = show([make_scene('cmu', 2, 3)], tmp_path / 'made', ['motion'], fps=10)
+    assert [path.name for path in written] == ['walking_000007_motion.gif']
+    assert sorted(path.name for path in (tmp_path / 'made').iterdir()) == ['walking_000007_motion.gif']
+
+
+def test_a_future_nobody_knows_is_drawn_without_errors(tmp_path, figures):
+    scene = make_scene(known=False)
+    written = show([scene], tmp_path, ['strip', 'error', 'joints', 'viewer'], fps=10)
+    assert [path.name for path in written] == ['walking_000007_strip.png', 'viewer.html']
+    words = assert_readable(figures[0])
+    assert not any(word.endswith(' mm') for word in words) and not any('truth' in word for word in words)
+    assert next(animation.draw_frames(scene, fps=10)).shape[1] == 900

@@ -1,0 +1,198 @@
+"""The page that turns and scrubs skeletons: what it holds, and that it works in a browser."""
+import json
+import re
+from dataclasses import replace
+
+import browser
+import numpy as np
+import pytest
+from scenes import make_scene
+
+from utils.data.readers import READERS
+from utils.scene import bones, project
+from utils.viewer import page
+
+
+def content_of(text):
+    """The JSON that a page holds."""
+    return json.loads(re.search(r'<script type="application/json" id="content">(.*?)</script>', text, re.DOTALL)[1])
+
+
+@pytest.mark.parametrize('name', READERS)
+def test_page_holds_the_poses_exactly(name):
+    scene = make_scene(name, 5, 7)
+    held, = content_of(page([scene]))['scenes']
+    for part in ('observed', 'predicted', 'truth'):
+        poses = np.array(held[part])
+        assert poses.shape == getattr(scene, part).shape and (poses.astype(np.float32) == getattr(scene, part)).all()
+    step = scene.skeleton.true_ms_per_frame
+    assert held['times'] == pytest.approx([k * step for k in range(-4, 8)], abs=0.01)
+    assert held['labels'] == scene.skeleton.label_ms(7)
+    distances = np.sqrt(((scene.predicted - scene.truth) ** 2).sum(-1)).mean(-1)
+    assert held['errors'] == pytest.approx(distances, abs=1e-3)
+    assert [(joint, parent) for joint, parent, _ in held['bones']] == list(enumerate(scene.skeleton.parents))[1:]
+
+
+def test_page_needs_no_network():
+    text = page([make_scene()])
+    assert 'http' not in text and '//' not in re.sub(r'// .*', '', text)
+    assert not re.search(r'\b(src|import|fetch|XMLHttpRequest|WebSocket|url)\b', text)
+    assert re.findall(r'href="([^"]*)"', text) == ['data:,']
+
+
+def test_a_title_cannot_break_out():
+    title = '</script><script>alert(1)</script> & "more"'
+    text = page([make_scene(title=title)])
+    assert '<script>alert' not in text and content_of(text)['scenes'][0]['title'] == title
+
+
+def test_an_unknown_future_has_no_errors():
+    held, = content_of(page([make_scene(known=False)]))['scenes']
+    assert held['truth'] is None and held['errors'] is None
+
+
+@pytest.fixture(scope='module')
+def opened(tmp_path_factory):
+    """A browser that shows three scenes: one of CMU, one of 3DPW, one without a truth."""
+    if not browser.CHROMIUM or not browser.DRIVER:
+        pytest.skip('chromium and chromedriver are not installed')
+    scenes = [make_scene(), make_scene('3dpw', title='3DPW: someone'), replace(make_scene(), truth=None, title='CMU mocap: own')]
+    path = tmp_path_factory.mktemp('page') / 'viewer.html'
+    path.write_text(page(scenes))
+    with browser.open_browser() as page_in:
+        page_in.call('/url', {'url': path.as_uri()})
+        page_in.settle()
+        yield page_in, scenes
+
+
+@pytest.fixture
+def view(opened):
+    """The browser and its scenes, the page as it is when opened; no test may leave a message in the console."""
+    page_in, scenes = opened
+    page_in.call('/refresh')
+    page_in.settle()
+    yield page_in, scenes
+    assert page_in.messages() == []
+
+
+def time_shown(page_in):
+    return page_in.run('return document.getElementById("time").textContent')
+
+
+def to_the_end(page_in):
+    page_in.keys('#frame', browser.END)
+
+
+def test_browser_reports_what_is_wrong(opened):
+    page_in, _ = opened
+    page_in.run('console.error("wrong")')
+    assert ['wrong' in message['message'] for message in page_in.messages()] == [True]
+
+
+def test_slider_moves_the_pose(view):
+    page_in, scenes = view
+    pictures = {page_in.picture('#body')}
+    assert time_shown(page_in) == '0 ms, observed'
+    for k, label in enumerate(scenes[0].label_ms):
+        page_in.keys('#frame', browser.RIGHT)
+        true, error = scenes[0].true_ms[k], scenes[0].mpjpe[k]
+        assert time_shown(page_in) == f'+{true:.0f} ms (label {label}), error {error:.1f} mm'
+        pictures.add(page_in.picture('#body'))
+    assert len(pictures) == 11
+    page_in.keys('#frame', browser.RIGHT)  # there is no more
+    assert time_shown(page_in).startswith('+167 ms') and page_in.picture('#body') in pictures
+    page_in.keys('#frame', browser.HOME)
+    assert time_shown(page_in) == '-150 ms, observed'
+
+
+def test_dragging_turns_and_the_button_turns_back(view):
+    page_in, _ = view
+    before = page_in.picture('#body')
+    page_in.drag('#body', 120, 30)
+    turned = page_in.picture('#body')
+    assert turned != before and time_shown(page_in) == '0 ms, observed'
+    page_in.click('#reset')
+    assert page_in.picture('#body') == before
+    seen = {before}
+    for angle in (0, 90, 180):
+        page_in.click(f'[data-view="{angle}"]')
+        seen.add(page_in.picture('#body'))
+    assert len(seen) == 4
+
+
+RECORD_BONES = '''
+    const canvas = CanvasRenderingContext2D.prototype, {moveTo, lineTo} = canvas, drawn = [];
+    let from;
+    canvas.moveTo = function (x, y) { from = [x, y]; moveTo.call(this, x, y); };
+    canvas.lineTo = function (x, y) {
+      if (this.canvas.id === 'body' && this.lineWidth > 3) drawn.push([this.strokeStyle, this.lineWidth, ...from, x, y]);
+      lineTo.call(this, x, y);
+    };
+    [view.azimuth, view.elevation] = arguments;
+    draw();
+    Object.assign(canvas, {moveTo, lineTo});
+    return drawn;'''
+
+
+@pytest.mark.parametrize(('azimuth', 'elevation'), [(35, 8), (0, 0), (-110, 60)])
+def test_bones_are_drawn_where_they_are_in_their_colour(view, azimuth, elevation):
+    page_in, scenes = view
+    to_the_end(page_in)
+    drawn = page_in.run(RECORD_BONES, azimuth, elevation)
+    scene, inks = scenes[0], page_in.run('return [DARK, PALE]')
+    expected = []
+    for pose, colours in ((scene.truth[-1], inks[1]), (scene.predicted[-1], inks[0])):
+        flat = project(pose, scene.axes, azimuth, elevation)[:, :2] * [1, -1]
+        expected += [(colours[side].lower(), *flat[joint], *flat[parent]) for joint, parent, side in bones(scene.skeleton)]
+    assert len(drawn) == len(expected) == 74
+    ends, wanted = (np.array([row[-4:] for row in rows]).reshape(-1, 2, 2) for rows in (drawn, expected))
+    scale = np.linalg.norm(np.ptp(ends, axis=(0, 1))) / np.linalg.norm(np.ptp(wanted, axis=(0, 1)))
+    moved = wanted * scale + (ends.min((0, 1)) - wanted.min((0, 1)) * scale)
+    for (colour, *_), place in zip(expected, moved, strict=True):
+        near = np.abs(ends - place).max((1, 2)) < 0.2  # pixels
+        assert colour in {row[0] for row, is_near in zip(drawn, near, strict=True) if is_near}
+    assert {row[0]: row[1] for row in drawn} == {colour.lower(): width for colours, width in zip(inks, (3.5, 12), strict=True)
+                                                 for colour in colours.values()}
+
+
+def test_play_goes_through_the_frames_and_stops(view):
+    page_in, _ = view
+    page_in.click('#play')
+    page_in.call('/execute/async', {'script': '''
+        const done = arguments[0], seen = new Set(), clock = setInterval(() => {
+          seen.add(document.getElementById('frame').value);
+          if (seen.size >= 3) { clearInterval(clock); done(); }
+        }, 20);''', 'args': []})
+    assert page_in.run('return document.getElementById("play").textContent') == 'Pause'
+    page_in.click('#play')
+    stopped = time_shown(page_in)
+    page_in.settle()
+    assert page_in.run('return document.getElementById("play").textContent') == 'Play' and time_shown(page_in) == stopped
+
+
+def test_truth_beside_the_prediction_and_other_windows(view):
+    page_in, scenes = view
+    to_the_end(page_in)
+    over = page_in.picture('#body')
+    page_in.click('#beside')
+    assert page_in.picture('#body') != over
+    titles = page_in.run('return [...document.getElementById("scene").options].map(o => o.text)')
+    assert titles == [scene.title for scene in scenes]
+    for k, known in ((1, True), (2, False)):
+        page_in.run(f'const s = document.getElementById("scene"); s.value = {k}; s.dispatchEvent(new Event("change"));')
+        page_in.settle()
+        to_the_end(page_in)
+        end = f'error {scenes[k].mpjpe[-1]:.1f} mm' if known else 'predicted'
+        assert time_shown(page_in).endswith(end)
+        shown = page_in.run('return [...document.querySelectorAll(".truth")].map(e => e.offsetParent !== null)')
+        assert shown == [known] * len(shown)
+
+
+def test_a_narrow_window_has_everything_in_reach(view):
+    page_in, _ = view
+    page_in.call('/window/rect', {'width': 420, 'height': 850})
+    page_in.settle()
+    wide = page_in.run('return document.documentElement.scrollWidth <= window.innerWidth')
+    page_in.call('/window/rect', {'width': 1000, 'height': 1000})
+    page_in.settle()
+    assert wide
