@@ -1,12 +1,14 @@
 # make demo: train and score the network on sample motion.   make test: lint, types, tests.
-# Both make their own environment in .venv; PYTHON chooses the interpreter it is made from (3.11 or newer).
+# make reproduce DATA=folder: train and evaluate the three datasets at the paper's settings, and write checkpoint/reproduce.md;
+# given again it goes on. ARGS='--only cmu --cuda_idx cuda:1' adds options.
+# All make their own environment in .venv; PYTHON chooses the interpreter it is made from (3.11 or newer).
 PYTHON ?= python3
 BIN := .venv/bin
 SAMPLE := data/sample
 # A narrow network and few epochs, for two cores and about three minutes.
 DEMO := --data_dir $(SAMPLE) --output_n 10 --d_model 4 --batch_size 32 --lr_now 0.003 --dropout 0 --cuda_idx cpu
 
-.PHONY: demo test clean
+.PHONY: demo test reproduce clean
 
 demo: .venv/core
 	$(BIN)/python tools/make_sample_data.py $(SAMPLE)
@@ -18,6 +20,13 @@ test: .venv/dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
+
+ifeq ($(filter reproduce,$(MAKECMDGOALS))$(DATA),reproduce)
+$(error which data? make reproduce DATA=folder that holds h36m, cmu_mocap or 3dpw)
+endif
+
+reproduce: .venv/core
+	$(BIN)/python tools/reproduce.py "$(DATA)" $(ARGS)
 
 .venv/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12 ...")'

@@ -16,14 +16,16 @@ TRAINING = ('skip_rate', 'batch_size', 'dropout', 'lr_now', 'lr_end', 'warmup_st
             'jps_weight', 'seed')
 
 
-def at_least(least: float, kind: type = int, *, most: float = 10**6) -> Any:
-    """An argparse type: a finite number of that kind, not below `least` nor above `most`."""
+def at_least(least: float, kind: type = int, *, most: int = 10**6) -> Any:
+    """An argparse type: a finite number of that kind, not below `least`; whole ones not above `most` either."""
 
     def parse(text: str) -> float:
         value = kind(text)
-        if value < least or value > most:
-            raise argparse.ArgumentTypeError(f'{text[:20]} is below {least}' if value < least else f'{text[:20]} is above {most}')
-        if math.isnan(value):
+        if value < least:
+            raise argparse.ArgumentTypeError(f'{text} is below {least}')
+        if kind is int and value > most:
+            raise argparse.ArgumentTypeError(f'{text} is above {most}')
+        if not math.isfinite(value):
             raise argparse.ArgumentTypeError(f'{text} is not finite')
         return value
 

@@ -1,3 +1,4 @@
+import runpy
 import sys
 from pathlib import Path
 
@@ -72,6 +73,16 @@ def sample_3dpw(tmp_path_factory):
     return root
 
 
+@pytest.fixture(scope='session')
+def valid(tmp_path_factory):
+    """Folder with one small valid file of every format that is read; tests only read it."""
+    from formats import write_formats
+
+    folder = tmp_path_factory.mktemp('valid')
+    write_formats(folder)
+    return folder
+
+
 # A run of seconds: the whole network at its narrowest, nine steps an epoch.
 TINY = ['--d_model', '1', '--num_gcn', '1', '--output_n', '10', '--skip_rate', '40', '--batch_size', '16', '--test_batch_size',
         '512', '--cuda_idx', 'cpu', '--warmup_steps', '3', '--dropout', '0.3', '--epoch', '3']
@@ -93,3 +104,38 @@ def weights(folder, name='ckpt_last.pth.tar'):
 
     state = checkpoint.load(folder / name)
     return state['model'] | {f'loss.{k}': v for k, v in state['criterion'].items()}
+
+
+def few_frames(paths, bounds, seed):
+    """Recorded frames of each file: one or two windows, of the paper's lengths, where it is trained, validated or tested on."""
+    lengths = {'train': 142, 'test': 72, 'sequenceFiles': 82}
+    return {path: lengths.get(path.split('/')[0], 40) for path in paths}
+
+
+@pytest.fixture(scope='session')
+def tiny(tmp_path_factory):
+    """Dataset root with all files of the three samples, each a few windows long."""
+    from utils.data import sample
+
+    root = tmp_path_factory.mktemp('tiny')
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sample, 'draw_lengths', few_frames)
+        for write in (sample.write_h36m, sample.write_cmu, sample.write_threedpw):
+            write(root)
+    return root
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """Run a command line, as text or words, in this process as `python` does; returns exit code, stdout and stderr."""
+    def run_command(command):
+        words = command.split() if isinstance(command, str) else command
+        monkeypatch.setattr(sys, 'argv', words)
+        code = 0
+        try:
+            runpy.run_path(str(PROJECT / words[0]), run_name='__main__')
+        except SystemExit as stopped:
+            code = stopped.code or 0
+        shown = capsys.readouterr()
+        return code, shown.out, shown.err
+    return run_command

@@ -1,7 +1,6 @@
 """One small valid file of every format that is read, and the way it is read."""
 import gzip
 import pickle
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -52,7 +51,3 @@ READ: dict[str, Callable[[Path], object]] = {
     'scene_5.pkl': threedpw.read, 'own.txt': lambda path: read_motion(path, 'cmu'), '98.asf': read_trial_of,
     '98_01.amc': lambda path: read_motion(path, 'cmu'), 'own.bvh': lambda path: read_motion(path, 'cmu', units='asf'),
     'own.npy': lambda path: read_motion(path, 'cmu', fps=120, units='mm'), 'ckpt.pth.tar': load_predictor}
-
-
-def copy_formats(source: Path, folder: Path) -> Path:
-    return Path(shutil.copytree(source, folder, dirs_exist_ok=True))

@@ -1,59 +1,19 @@
 """The paper's command lines: each trains, evaluates and writes its tables, and evaluates again with --is_eval."""
 import csv
 import json
-import runpy
 import shutil
-import sys
 
 import pytest
 
-from tests.conftest import PROJECT
-from utils.data import cmu, h36m, sample, threedpw
-
-COMMANDS = {
-    'h36m': 'main_h36m.py --data_dir {data} --num_gcn 4 --dct_n 15 --input_n 10 --output_n 10 --skip_rate 1 --batch_size 32 '
-            '--test_batch_size 64 --node_n 66 --cuda_idx cuda:0 --d_model 16 --lr_now 0.0005 --epoch 100 --test_sample_num -1',
-    'cmu': 'main_cmu_3d.py --data_dir {data} --num_gcn 4 --dct_n 15 --input_n 10 --output_n 25 --skip_rate 1 --batch_size 16 '
-           '--test_batch_size 32 --node_n 75 --cuda_idx cuda:0 --d_model 16 --lr_now 0.005 --epoch 100 --test_sample_num -1',
-    '3dpw': 'main_3dpw.py --data_dir {data} --num_gcn 4 --dct_n 15 --input_n 10 --output_n 30 --skip_rate 1 --batch_size 32 '
-            '--test_batch_size 64 --node_n 69 --cuda_idx cuda:0 --d_model 16 --lr_now 0.001 --epoch 100 --test_sample_num -1',
-}
-READERS = {'h36m': h36m.READER, 'cmu': cmu.READER, '3dpw': threedpw.READER}
-
-def few_frames(paths, bounds, seed):
-    """Recorded frames of each file: one or two windows, of the paper's lengths, where it is trained, validated or tested on."""
-    lengths = {'train': 142, 'test': 72, 'sequenceFiles': 82}
-    return {path: lengths.get(path.split('/')[0], 40) for path in paths}
+from utils import paper
+from utils.data import h36m
+from utils.data.readers import READERS
 
 
-@pytest.fixture(scope='module')
-def tiny(tmp_path_factory):
-    """Dataset root with all files of the three samples, each a few windows long."""
-    root = tmp_path_factory.mktemp('tiny')
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sample, 'draw_lengths', few_frames)
-        for write in (sample.write_h36m, sample.write_cmu, sample.write_threedpw):
-            write(root)
-    return root
-
-
-@pytest.fixture
-def run(monkeypatch, capsys):
-    """Run a command line in this process, as `python` does; returns exit code, stdout and stderr."""
-    def run_command(command):
-        words = command.split()
-        monkeypatch.setattr(sys, 'argv', words)
-        with pytest.raises(SystemExit) as stopped:
-            runpy.run_path(str(PROJECT / words[0]), run_name='__main__')
-        shown = capsys.readouterr()
-        return stopped.value.code, shown.out, shown.err
-    return run_command
-
-
-@pytest.mark.parametrize('name', COMMANDS)
+@pytest.mark.parametrize('name', READERS)
 def test_the_papers_command_line(name, tiny, tmp_path, run):
     # What follows the paper's own words only shortens the run: one epoch, every 40th window.
-    command = COMMANDS[name].format(data=tiny) + f' --exp {tmp_path / "run"} --epoch 1 --skip_rate 40'
+    command = ' '.join(paper.command(name, str(tiny))) + f' --exp {tmp_path / "run"} --epoch 1 --skip_rate 40'
     code, table, log = run(command)
     assert code == 0, log
     results = check_files(tmp_path / 'run', READERS[name], table)

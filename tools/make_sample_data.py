@@ -2,12 +2,16 @@
 import argparse
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from opt import at_least
+from utils.cli import run_tool, tool_parser
 from utils.data import sample
 from utils.data.skeleton import CMU, H36M, THREEDPW
+from utils.errors import InputError
 
 DATASETS = {
     'h36m': (sample.write_h36m, sample.plan_h36m, H36M),
@@ -16,34 +20,29 @@ DATASETS = {
 }
 
 
-def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
+def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = tool_parser(__doc__)
     parser.add_argument('root', metavar='DIR', type=Path, help='folder for the dataset folders h36m, cmu_mocap, 3dpw')
-    parser.add_argument('--dataset', choices=(*DATASETS, 'all'), default='all', help='which to make (default: all)')
+    parser.add_argument('--dataset', choices=(*DATASETS, 'all'), default='all', help='which to make')
     parser.add_argument('--size', choices=sample.SIZES, default='small',
-                        help='small: seconds to make; full: about as many frames as the recordings (default: small)')
-    parser.add_argument('--seed', type=int, default=0, help='0 or more; one seed makes the same files (default: 0)')
-    arguments = parser.parse_args()
-    if arguments.seed < 0:
-        parser.error(f'--seed {arguments.seed}: a seed is 0 or more')
-    return arguments
+                        help='small: seconds to make; full: about as many frames as the recordings')
+    parser.add_argument('--seed', type=at_least(0), default=0, help='one seed makes the same files')
+    return parser.parse_args(argv)
 
 
-def main() -> int:
-    arguments = parse_arguments()
+def main(argv: Sequence[str] | None) -> None:
+    arguments = parse_arguments(argv)
     for name in DATASETS if arguments.dataset == 'all' else (arguments.dataset,):
         write, plan, skeleton = DATASETS[name]
         started = time.perf_counter()
         try:
             files = write(arguments.root, size=arguments.size, seed=arguments.seed)
-        except (ValueError, OSError) as error:
-            print(f'error: {error}', file=sys.stderr)
-            return 2
+        except ValueError as error:
+            raise InputError(str(error)) from None
         frames = sum(plan(arguments.size, arguments.seed).values())
         print(f'{name}: {len(files)} files, {frames} frames ({frames / skeleton.raw_fps:.0f} s of motion), '
               f'made in {time.perf_counter() - started:.1f} s')
-    return 0
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    sys.exit(run_tool(main))

@@ -2,11 +2,12 @@
 import json
 import logging
 import os
-import pickle
 import platform
 import shutil
 import subprocess
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -103,18 +104,31 @@ def load(path: Path) -> Checkpoint:
     """Read a checkpoint to the CPU; only tensors and plain containers are admitted. InputError if that fails."""
     try:
         with zipfile.ZipFile(path) as archive:
+            if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
+                raise ValueError('compressed, which no checkpoint is')  # and which may grow without end
             if damaged := archive.testzip():
                 raise ValueError(f'{damaged} is damaged')
         state = torch.load(path, map_location='cpu', weights_only=True)
     except FileNotFoundError:
         raise InputError(f'{path}: no checkpoint there; train first, or name one with --ckpt') from None
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, KeyError, ValueError, zipfile.BadZipFile) as error:
-        reason = str(error).strip().split('\n')[0]
+    except Exception as error:  # a damaged file may raise any
+        reason = (str(error).strip() or type(error).__name__).split('\n')[0]
         raise InputError(f'{path}: is not a readable checkpoint ({reason})') from None
-    missing = {'model', 'options', 'epoch'} - (state.keys() if isinstance(state, dict) else set())
-    if missing:
-        raise InputError(f'{path}: is not a checkpoint of this project (no {", ".join(sorted(missing))})')
+    wanted = {'model': dict, 'options': dict, 'epoch': int}
+    wrong = [name for name, kind in wanted.items() if not isinstance(state, dict) or not isinstance(state.get(name), kind)]
+    if wrong:
+        raise InputError(f'{path}: is not a checkpoint of this project (no {", ".join(wrong)})')
     return state
+
+
+@contextmanager
+def fitting(path: Path) -> Iterator[None]:
+    """What goes wrong in the block, where a checkpoint's contents are put to use, is an InputError that names the file."""
+    try:
+        yield
+    except (AttributeError, KeyError, TypeError, RuntimeError, ValueError) as error:
+        reason = (str(error).strip() or type(error).__name__).split('\n')[0]
+        raise InputError(f'{path}: its contents do not fit this version ({reason})') from None
 
 
 def load_last(folder: Path) -> tuple[Checkpoint, Path]:

@@ -19,7 +19,13 @@ GREYS, HOLLOW = ('#333333', '#707070', '#9a9a9a'), ('o', 's', '^', 'D', 'v', 'P'
 
 
 def draw_comparison(runs: Sequence[Run], only: Sequence[str], path: Path) -> None:
-    """Error over the horizon, its difference from the first run, and error by action, as a PNG of 1500 pixels' width."""
+    """Write the picture as a PNG of 1500 pixels' width."""
+    with whole_file(path) as temporary:
+        comparison_figure(runs, only).savefig(temporary, format='png', dpi=150)
+
+
+def comparison_figure(runs: Sequence[Run], only: Sequence[str]) -> Figure:
+    """Error over the horizon, its difference from the first run, and error by action. only: the published rows to show."""
     whole = together(runs)
     published = published_rows_drawn(runs, only)
     by_action = len(whole.windows) > 1
@@ -36,8 +42,7 @@ def draw_comparison(runs: Sequence[Run], only: Sequence[str], path: Path) -> Non
                         + (' (sample motion)' if whole.sample else ''), x=0.01, ha='left', fontweight='bold')
         handles, labels = horizon.get_legend_handles_labels()
         figure.legend(handles, labels, loc='outside lower left', ncols=2 if max(map(len, labels)) > 45 else 3, frameon=False)
-        with whole_file(path) as temporary:
-            figure.savefig(temporary, format='png', dpi=150)
+    return figure
 
 
 def published_rows_drawn(runs: Sequence[Run], only: Sequence[str]) -> list[PublishedRow]:
@@ -88,7 +93,7 @@ def draw_horizon(horizon: Any, difference: Any, runs: Sequence[Run], published: 
     top = max(max(run.table['avg']) for run in runs)
     still = max(whole.methods[BASELINES[0]]['avg'])
     horizon.set(title='over the horizon', ylabel='mm', ylim=(0, 1.05 * max(top, min(still, 2.5 * top))))
-    difference.set(title=f'difference from {first.name}', ylabel='mm')
+    difference.set(title=f'difference from {first.name} (below 0 is better)', ylabel='mm')
     true = dict(zip(labels, whole.reader.skeleton.true_ms(whole.output_n), strict=True))
     same = whole.reader.skeleton.true_ms_per_frame == whole.reader.skeleton.label_ms_per_frame
     for axes in (horizon, difference):

@@ -233,10 +233,10 @@ def markdown_table(results: Results, frames: list[int], rows: list[tuple[str, An
     return text_table(cells)
 
 
-def text_table(cells: list[list[str]]) -> str:
-    """A Markdown table that reads well as text too: heads first, names to the left, the other columns to the right."""
-    widths = [max([7 if column else 0, *(len(row[column]) for row in cells)]) for column in range(len(cells[0]))]
-    lines = ['| ' + ' | '.join(f'{cell:{">" if column else "<"}{widths[column]}}' for column, cell in enumerate(row)) + ' |'
-             for row in cells]
-    rule = '|' + '|'.join('-' * (width + 1) + (':' if column else '-') for column, width in enumerate(widths)) + '|'
+def text_table(cells: list[list[str]], names: int = 1) -> str:
+    """A Markdown table that reads well as text too: heads first; columns of names to the left, the others to the right."""
+    widths = [max([0 if column < names else 7, *(len(row[column]) for row in cells)]) for column in range(len(cells[0]))]
+    lines = ['| ' + ' | '.join(f'{cell:{"<" if column < names else ">"}{widths[column]}}' for column, cell in enumerate(row))
+             + ' |' for row in cells]
+    rule = '|' + '|'.join('-' * (width + 1) + ('-' if column < names else ':') for column, width in enumerate(widths)) + '|'
     return '\n'.join([lines[0], rule, *lines[1:]])

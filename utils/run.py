@@ -145,7 +145,8 @@ def evaluate_run(reader: Reader, root: Path, windows: Windows, options: argparse
     path = Path(options.ckpt) if options.ckpt and options.is_eval else folder / checkpoint.BEST
     state = checkpoint.load(path)
     checkpoint.check_settings(state, vars(options), SHAPE, path)
-    model.load_state_dict(state['model'])
+    with checkpoint.fitting(path):
+        model.load_state_dict(state['model'])
     methods = score_methods(model.eval(), windows, reader, options, device)
     protocol = 'all' if options.test_sample_num < 0 else str(options.test_sample_num)
     results: Results = results_of(windows, reader, protocol=protocol, epoch=state['epoch'], selected_on='validation',

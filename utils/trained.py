@@ -10,7 +10,6 @@ from opt import SHAPE, parse
 from utils import checkpoint
 from utils.data.reader import Reader
 from utils.data.readers import reader_named
-from utils.errors import InputError
 from utils.run import build_model
 
 
@@ -32,7 +31,7 @@ def checkpoint_path(path: Path) -> Path:
 def load_trained(path: Path) -> Trained:
     """The network in a checkpoint. InputError if it cannot be used."""
     state = checkpoint.load(path)
-    try:
+    with checkpoint.fitting(path):
         reader = reader_named(state['options']['dataset'])
         words = [f'--{name}={state["options"][name]}' for name in (*SHAPE, 'dropout') if name != 'dataset']
         options = parse(reader.name, reader.name, {}, node_n=reader.skeleton.node_n, argv=['--data_dir=.', *words])
@@ -41,6 +40,4 @@ def load_trained(path: Path) -> Trained:
         model.load_state_dict(state['model'], assign=True)
         if not all(weights.dtype == torch.float32 and weights.isfinite().all() for weights in model.parameters()):
             raise ValueError('a weight is not a finite float32')
-    except (AttributeError, KeyError, TypeError, RuntimeError, ValueError) as error:
-        raise InputError(f'{path}: its options and weights do not fit this version ({str(error).splitlines()[0]})') from None
     return Trained(model.eval(), options, reader, state['epoch'])

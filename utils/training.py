@@ -97,10 +97,16 @@ def state_of(training: Training) -> checkpoint.Checkpoint:
 
 
 def restore(training: Training, state: checkpoint.Checkpoint, path: Path) -> None:
-    """Put training back to where the checkpoint was saved, random states included. InputError if the data has changed."""
-    if state['training_windows'] != len(training.windows['train']):
-        raise InputError(f'{path}: was made with {state["training_windows"]} training windows, this data has '
-                         f'{len(training.windows["train"])}')
+    """Put training back to where the checkpoint was saved, random states included. InputError if it does not fit."""
+    windows = len(training.windows['train'])
+    if state.get('training_windows') != windows:
+        raise InputError(f'{path}: was made with {state.get("training_windows")} training windows, this data has {windows}')
+    with checkpoint.fitting(path):
+        load_state(training, state)
+
+
+def load_state(training: Training, state: checkpoint.Checkpoint) -> None:
+    """The opposite of `state_of`."""
     device = training.progress.sums.device
     training.model.load_state_dict(state['model'])
     training.criterion.load_state_dict(state['criterion'])

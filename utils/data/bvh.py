@@ -56,7 +56,7 @@ def read_bvh(path: Path) -> Bvh:
             if frame_time:
                 frames.append(finite(words, columns))
             elif words[:2] == ['Frame', 'Time:']:
-                frame_time = positive(finite(words[2:], 1)[0])
+                frame_time = duration(finite(words[2:], 1)[0])
             elif words[0] == 'Frames:':
                 expected = int(words[1])
             elif words[0] == 'MOTION':
@@ -73,10 +73,10 @@ def read_bvh(path: Path) -> Bvh:
     return Bvh(joints, round(1 / frame_time, 2), np.array(frames))  # 0.0083333 s means 120 Hz
 
 
-def positive(number: float) -> float:
-    if number <= 0:
-        raise ValueError(f'{number:g} is not above 0')
-    return number
+def duration(seconds: float) -> float:
+    if seconds < 1e-4:
+        raise ValueError(f'{seconds:g} s from frame to frame: no camera has that')
+    return seconds
 
 
 def read_hierarchy_line(words: list[str], joints: dict[str, Joint], open_blocks: list[str], columns: int) -> int:
