@@ -10,11 +10,13 @@ DEMO := --data_dir $(SAMPLE) --output_n 10 --d_model 4 --batch_size 32 --lr_now 
 
 .PHONY: demo test reproduce clean
 
-demo: .venv/core
+demo: .venv/extra
 	$(BIN)/python tools/make_sample_data.py $(SAMPLE)
 	$(BIN)/python main_h36m.py $(DEMO) --skip_rate 5 --epoch 2 --exp demo_h36m
 	$(BIN)/python main_3dpw.py $(DEMO) --epoch 6 --exp demo_3dpw
 	$(BIN)/python main_cmu_3d.py $(DEMO) --epoch 8 --exp demo_cmu
+	$(BIN)/python tools/visualise.py demo_cmu --data_dir $(SAMPLE) --random 1 --action walking
+	@echo 'tables: checkpoint/demo_*/results.md   curves: checkpoint/demo_cmu/curves.png   pictures: checkpoint/demo_cmu/pictures/'
 
 test: .venv/dev
 	$(BIN)/ruff check .
@@ -37,7 +39,11 @@ reproduce: .venv/core
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	touch $@
 
-.venv/dev: .venv/core requirements-dev.txt
+.venv/extra: .venv/core requirements-extra.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-extra.txt
+	touch $@
+
+.venv/dev: .venv/extra requirements-dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	touch $@
 

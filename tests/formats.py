@@ -1,5 +1,6 @@
 """One small valid file of every format that is read, and the way it is read."""
 import gzip
+import json
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -8,11 +9,13 @@ import numpy as np
 from asf_sample import write_amc, write_asf
 from test_predict import bvh_text, save_checkpoint, some_positions
 
+from utils.comparison import load_run
 from utils.data import cmu, h36m, threedpw
 from utils.data.asf_amc import benchmark_rows, read_amc, read_asf
 from utils.data.motion_files import read_motion
 from utils.data.sample import CMU_BODY, H36M_BODY, exponential_map_rows, text
 from utils.predict import load_predictor
+from utils.report import BASELINES, NETWORK, PREDICTED, Results, json_dict
 
 
 def sample_text(body) -> bytes:
@@ -38,6 +41,10 @@ def write_formats(folder: Path) -> None:
     (folder / 'own.bvh').write_text(bvh_text(rows[1:]))
     np.save(folder / 'own.npy', some_positions('cmu', 3, 120))
     save_checkpoint(folder / 'ckpt.pth.tar', 'cmu')
+    table = {action: [float(k) for k in range(10)] for action in (*cmu.ACTIONS, 'avg')}
+    results = Results(cmu.READER, dict.fromkeys(cmu.ACTIONS, 9), protocol='all', input_n=10, output_n=10, epoch=3,
+                      selected_on='validation', methods=dict.fromkeys([NETWORK, PREDICTED, *BASELINES], table))
+    (folder / 'own.json').write_text(json.dumps(json_dict(results)))
 
 
 def read_trial_of(asf: Path):
@@ -50,4 +57,5 @@ READ: dict[str, Callable[[Path], object]] = {
     'walking_1.txt': h36m.read, 'walking_2.txt.gz': h36m.read, 'running_1.txt': cmu.read, 'scene.pkl': threedpw.read,
     'scene_5.pkl': threedpw.read, 'own.txt': lambda path: read_motion(path, 'cmu'), '98.asf': read_trial_of,
     '98_01.amc': lambda path: read_motion(path, 'cmu'), 'own.bvh': lambda path: read_motion(path, 'cmu', units='asf'),
-    'own.npy': lambda path: read_motion(path, 'cmu', fps=120, units='mm'), 'ckpt.pth.tar': load_predictor}
+    'own.npy': lambda path: read_motion(path, 'cmu', fps=120, units='mm'), 'ckpt.pth.tar': load_predictor,
+    'own.json': lambda path: load_run(path).results}

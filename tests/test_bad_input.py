@@ -18,7 +18,7 @@ import main_cmu_3d
 import main_h36m
 from opt import parser
 from tests.conftest import TINY
-from tools import predict
+from tools import compare, predict
 from utils.cli import run_tool
 from utils.data import cmu, h36m, threedpw
 from utils.run import main
@@ -189,6 +189,9 @@ DAMAGES = {
     'a word': (rewritten(lambda raw: replace_number(raw, b'left')), TEXTS, "line 2: 'left' is not a number"),
     'a number with _': (rewritten(lambda raw: replace_number(raw, b'1_0')), TEXTS, "line 2: '1_0' is not a number"),
     'terminal codes': (rewritten(lambda raw: replace_number(raw, b'\x1b[2Jx')), TEXTS, r"line 2: '\\x1b\[2Jx' is not a number"),
+    'a NaN in results': (words_in(b'[0.0, ', b'[NaN, '), ['own.json'], 'an error is not finite'),
+    'a word in results': (words_in(b'[0.0, ', b'["0", '), ['own.json'], 'TypeError'),
+    'endless brackets': (lambda path: path.write_bytes(b'[' * 100_000), ['own.json'], 'recursion'),
     'no list of persons': (lambda path: path.write_bytes(b'\x80\x02}.'), PICKLES, 'no list of persons'),
     'wrong columns': (numbers_in(lambda array: array[:, :-3]), [*PICKLES, 'own.npy'], 'shape'),
     'a NaN position': (numbers_in(put((1, 9), float('nan'))), PICKLES, 'person 2: frame 1 holds a value that is not'),
@@ -229,6 +232,8 @@ def run_on(name, path, folder):
     """Run the command that reads a file of this kind; its exit code."""
     if name == 'ckpt.pth.tar':
         return run_tool(predict.main, [str(path), str(folder / 'own.amc')])
+    if name == 'own.json':
+        return run_tool(compare.main, [str(path)])
     if path.parent == folder:
         motion = path if name != '98.asf' else path.with_name('98_01.amc')
         more = {'.npy': ['--fps', '120', '--units', 'mm'], '.bvh': ['--units', 'asf']}.get(motion.suffix, [])
@@ -256,7 +261,7 @@ def test_damaged_files(damage, name, valid, tmp_path, capsys):
 def test_the_same_files_undamaged_are_refused_for_nothing_but_their_length(name, valid, tmp_path, capsys):
     path = lay_out(name, valid, tmp_path)
     READ[name](path)
-    if name != 'ckpt.pth.tar':
+    if name not in ('ckpt.pth.tar', 'own.json'):
         assert run_on(name, path, tmp_path) == 2
         line = one_line(capsys.readouterr().err)
         assert 'no sequence has the' in line or 'so it takes' in line

@@ -19,6 +19,7 @@ from utils.data.motion import Motion
 from utils.data.skeleton import FARTHEST_JOINT_MM
 from utils.errors import InputError
 from utils.predict import Predictor
+from utils.report import Results, markdown
 
 EXAMPLES = int(os.environ.get('KSOF_FUZZ_EXAMPLES', '60'))
 FUZZ = settings(max_examples=EXAMPLES, derandomize='KSOF_FUZZ_EXAMPLES' not in os.environ, database=None, deadline=10_000,
@@ -86,7 +87,9 @@ def check(name, path, raw):
         return
     for poses in [value.body] if isinstance(value, Motion) else value if isinstance(value, list) else []:
         assert len(poses) and np.abs(poses).max() <= 2 * FARTHEST_JOINT_MM and not poses[:, 0].any()
-    assert isinstance(value, Predictor | Motion | list)
+    if isinstance(value, Results):
+        markdown(value)
+    assert isinstance(value, Predictor | Motion | Results | list)
 
 
 @pytest.mark.parametrize('name', READ)

@@ -5,6 +5,7 @@ import os
 import platform
 import shutil
 import subprocess
+import warnings
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -108,7 +109,8 @@ def load(path: Path) -> Checkpoint:
                 raise ValueError('compressed, which no checkpoint is')  # and which may grow without end
             if damaged := archive.testzip():
                 raise ValueError(f'{damaged} is damaged')
-        state = torch.load(path, map_location='cpu', weights_only=True)
+        with warnings.catch_warnings(action='ignore'):  # of a pickle that is not torch's, which is refused anyway
+            state = torch.load(path, map_location='cpu', weights_only=True)
     except FileNotFoundError:
         raise InputError(f'{path}: no checkpoint there; train first, or name one with --ckpt') from None
     except Exception as error:  # a damaged file may raise any

@@ -77,7 +77,7 @@ def load_history(file: Path) -> list[dict[str, float]]:
             if not all({'windows_per_s', 'seconds'} <= entry.keys() for entry in history):
                 raise ValueError('no column windows_per_s or seconds')
             return history
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, csv.Error) as error:
         raise InputError(f'{file}: is not the history of a run ({error})') from None
 
 

@@ -2,6 +2,7 @@
 import csv
 import io
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -119,14 +120,28 @@ def read_results(path: Path) -> Results:
                           content['missing_files'], content['sample'])
         complete = results.windows and all(len(table[action]) == results.output_n for table in results.methods.values()
                                            for action in (*results.windows, 'avg'))
+        check_values(results)
     except FileNotFoundError:
         raise InputError(f'{path}: no results there; evaluate the run first, with --is_eval') from None
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise InputError(f'{path}: is not a results.json of this version ({error!r}); evaluate the run again, with '
+    except OSError as error:
+        raise InputError(f'{path}: cannot be read: {error.strerror}') from None
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        raise InputError(f'{path}: is not a results.json of this version ({repr(error)[:200]}); evaluate the run again, with '
                          '--is_eval') from None
     if not complete or not {NETWORK, PREDICTED, *BASELINES} <= results.methods.keys():
         raise InputError(f'{path}: lacks errors that it should hold; evaluate the run again, with --is_eval')
     return results
+
+
+def check_values(results: Results) -> None:
+    """ValueError or TypeError if a value is not of its kind."""
+    whole = [results.input_n, results.output_n, results.epoch, *results.windows.values()]
+    words = [results.protocol, results.selected_on, *results.missing_files]
+    errors = [error for table in results.methods.values() for row in table.values() for error in row]
+    if not all(isinstance(number, int) for number in whole) or not all(isinstance(word, str) for word in words):
+        raise ValueError('a number is no whole one, or a name no word')
+    if not set(results.windows) <= set(results.reader.actions) or not math.isfinite(sum(errors)):
+        raise ValueError('an error is not finite, or an action not the dataset\'s')
 
 
 def markdown(results: Results) -> str:
