@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from formats import READ
 
 import main_3dpw
@@ -318,3 +319,18 @@ def test_a_pipe_in_place_of_a_file_is_not_waited_for(name, valid, tmp_path, caps
     pipe_instead(path)
     assert run_on(name, path, tmp_path) == 2
     one_line(capsys.readouterr().err, naming=path)
+
+
+def test_checkpoints_of_other_content(command, tmp_path, capsys):
+    assert command('--epoch', '1') == 0
+    path = tmp_path / 'run' / 'ckpt_best.pth.tar'
+    good = torch.load(path, weights_only=True)
+    read_by_both = [{'options': 'none'}, {'model': []}, {'epoch': 'three'}, {'model': {}}, {'model': {'a': torch.zeros(1)}}]
+    read_to_go_on = [{'history': 3}, {'progress': {'colour': 'red'}}, {'optimiser': {}}, {'random': {'cpu': torch.zeros(3)}},
+                     {'schedule': None}, {'criterion': 1}, {'training_windows': []}]
+    for action, spoils in (('--is_eval', read_by_both), ('--is_load', read_by_both + read_to_go_on)):
+        for spoil in spoils:
+            torch.save(good | spoil, path)
+            capsys.readouterr()
+            assert command('--epoch', '2', action, '--ckpt', str(path)) == 2, spoil
+            one_line(capsys.readouterr().err, naming=path)

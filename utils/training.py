@@ -114,7 +114,7 @@ def load_state(training: Training, state: checkpoint.Checkpoint) -> None:
     training.schedule.load_state_dict(state['schedule'])
     training.progress = EpochProgress(**{name: value.to(device) if hasattr(value, 'to') else value
                                          for name, value in state['progress'].items()})
-    training.history = state['history']
+    training.history = list(state['history'])
     checkpoint.restore_random_states(state['random'], device)
 
 
