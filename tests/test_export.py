@@ -14,7 +14,7 @@ from utils.data.skeleton import CMU
 from utils.trained import load_trained
 
 needs_onnx = pytest.mark.skipif(any(export.find_spec(name) is None for name in export.ONNX_LIBRARIES),
-                                reason='onnx, onnxscript or onnxruntime is not installed (requirements-extra.txt)')
+                                reason='onnx, onnxscript or onnxruntime is not installed (requirements-export.txt)')
 
 
 @pytest.fixture(scope='module')
@@ -104,4 +104,4 @@ def test_what_cannot_be_written_is_refused(checkpoint, tmp_path, capsys, out, ex
 def test_missing_libraries_are_named(checkpoint, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(export, 'ONNX_LIBRARIES', ('onnx_that_is_not_there',))
     assert run_tool(main, [str(checkpoint), '--out', str(tmp_path / 'net.onnx')]) == 2
-    assert capsys.readouterr().err == ('error: .onnx needs onnx_that_is_not_there: pip install -r requirements-extra.txt\n')
+    assert capsys.readouterr().err == ('error: .onnx needs onnx_that_is_not_there: pip install -r requirements-export.txt\n')

@@ -83,7 +83,7 @@ def require_onnx() -> None:
     """InputError with what to install, where a library is missing."""
     missing = [name for name in ONNX_LIBRARIES if find_spec(name) is None]
     if missing:
-        raise InputError(f'.onnx needs {", ".join(missing)}: pip install -r requirements-extra.txt')
+        raise InputError(f'.onnx needs {", ".join(missing)}: pip install -r requirements-export.txt')
 
 
 def program_runner(path: Path) -> Run:
