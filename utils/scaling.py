@@ -76,7 +76,8 @@ def plan(datasets: list[str], d_model: int, more: list[str]) -> str:
         [dataset, str(work.batch_size), f'{work.parameters / 1e6:.2f}', f'{work.flop / 1e9:.1f}', str(work.operators),
          f'{1000 * work.flop / DEVICE_FLOP_PER_S:.2f}', f'{1000 * work.operators * LAUNCH_S:.2f}']
         for dataset, work in works.items())]
-    several = [['machines', 'dataset', 'effective batch', 'exchange, ms', 'efficiency', 'with CUDA graphs', 'with shared norms'], *(
+    heads = ['machines', 'dataset', 'effective batch', 'exchange, ms', 'efficiency', 'with CUDA graphs', 'with shared norms']
+    several = [heads, *(
         [cluster.name, dataset, str(cluster.devices * work.batch_size), f'{1000 * exchange_time(work, cluster):.2f}',
          f'{efficiency(work, cluster):.0%}', f'{efficiency(work, cluster, graphs=True):.0%}',
          f'{efficiency(work, cluster, shared_norms=True):.0%}']
