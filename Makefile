@@ -43,7 +43,7 @@ reproduce: .venv/core
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-extra.txt
 	touch $@
 
-.venv/dev: .venv/extra requirements-dev.txt
+.venv/dev: .venv/extra requirements-dev.txt requirements-export.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	touch $@
 

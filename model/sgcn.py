@@ -17,7 +17,7 @@ class GraphConv(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, N, features_in) -> (B, N, features_out)."""
         y = self.linear(x)
-        return torch.bmm(self.adjacency.expand(len(y), -1, -1), y)  # bmm: a quarter faster than a broadcast matmul here
+        return torch.bmm(self.adjacency.expand(y.shape[0], -1, -1), y)  # bmm: a quarter faster than a broadcast matmul here
 
 
 class GraphStage(nn.Module):

@@ -1,3 +1,4 @@
+import os
 import runpy
 import sys
 from pathlib import Path
@@ -10,7 +11,9 @@ PROJECT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(PROJECT))
 SHARED = PROJECT.parent / 'shared'
 
-torch.set_num_threads(1)  # the tests' networks are too small for more, and two would fight on a busy machine
+# The tests' networks are too small for more threads, and sums in another order are other numbers: here and in commands started.
+torch.set_num_threads(1)
+os.environ['OMP_NUM_THREADS'] = '1'
 
 
 @pytest.fixture(autouse=True)

@@ -33,7 +33,6 @@ NOT_RUN = {
     '.': 'changes the shell that it is typed in',
     'git': 'fetches this repository',
 }
-COMING = ('tools/visualise.py',)  # named in docs/data.md before it is there: such commands are run once it is
 
 
 class Command(NamedTuple):
@@ -153,7 +152,7 @@ def follow(provide, run, tmp_path, monkeypatch):
                 words = words[1:]
             if words[0] != 'python':
                 check_unrun(place, words)
-            elif words[1] not in COMING or (PROJECT / words[1]).exists():
+            else:
                 python(place, words[1:])
     return follow_commands
 

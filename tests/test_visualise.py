@@ -1,5 +1,6 @@
 """tools/visualise.py: which windows it takes, what it prints and writes, what it refuses."""
 import argparse
+import json
 import re
 import shutil
 import subprocess
@@ -11,6 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
+import tools.predict
 from model.ksof import KSOF
 from tools.visualise import main
 from utils.cli import run_tool
@@ -210,3 +212,19 @@ def test_without_matplotlib_the_page_is_made_and_the_rest_refused(run, sample_cm
     made = subprocess.run([*command, '--make', 'viewer'], capture_output=True, text=True, check=False)
     assert made.returncode == 0, made.stderr
     assert [path.name for path in (tmp_path / 'out').iterdir()] == ['viewer.html']
+
+
+def test_predict_draws_a_persons_own_motion(run, sample_cmu, tmp_path, capsys):
+    pytest.importorskip('matplotlib', reason='matplotlib is not installed')
+    motion = sample_cmu / 'cmu_mocap/test/walking/walking_1.txt'
+    arguments = [str(run / 'ckpt_best.pth.tar'), str(motion), '--last', '100']
+    assert run_tool(tools.predict.main, [*arguments, '--out', str(tmp_path / 'f.npy'), '--pictures', str(tmp_path / 'own')]) == 0
+    said = capsys.readouterr().out
+    names = {path.name for path in (tmp_path / 'own').iterdir()}
+    assert {'viewer.html', 'walking_1_strip.png', 'walking_1_error.png', 'walking_1_motion.gif'} <= names
+    assert all(f'written: {tmp_path / "own" / name}' in said for name in names)
+    held = json.loads((tmp_path / 'own' / 'viewer.html').read_text().split('id="content">')[1].split('</script>')[0])
+    scene, = held['scenes']
+    assert np.array(scene['predicted']) == pytest.approx(np.load(tmp_path / 'f.npy'), rel=1e-6)
+    assert scene['title'] == 'walking_1.txt, after frame 100, true mm'
+    assert f'{scene["times"][-1]:.0f} ms {scene["errors"][-1]:.1f}' in said

@@ -11,13 +11,17 @@ import numpy as np
 from utils.cli import run_tool, tool_parser
 from utils.data.motion import UNITS_MM
 from utils.data.motion_files import read_motion
+from utils.data.readers import reader_named
 from utils.errors import InputError
 from utils.predict import Forecast, load_predictor, write_forecast
+from utils.scene import Scene
+from utils.show import KINDS, check_kinds, show
 
 
 def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = tool_parser(__doc__)
-    parser.add_argument('checkpoint', metavar='CHECKPOINT', type=Path, help='such as checkpoint/RUN/ckpt_best.pth.tar')
+    parser.add_argument('checkpoint', metavar='CHECKPOINT', type=Path,
+                        help='run folder, its name under checkpoint/, or a checkpoint file; of a folder the best epoch is taken')
     parser.add_argument('motion', metavar='MOTION', type=Path,
                         help='.npy positions (frames, joints, 3), the benchmark\'s .txt, .amc beside its .asf, or .bvh with '
                              'CMU\'s joint names')
@@ -32,6 +36,8 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     result.add_argument('--out', metavar='FILE', type=Path, action='append', default=[],
                         help='write the future here: .npy (frames, joints, 3) or .csv with time stamps and joint names; '
                              'repeatable')
+    result.add_argument('--pictures', metavar='DIR', type=Path,
+                        help='draw the prediction into this folder: see tools/visualise.py')
     result.add_argument('--world', action='store_true',
                         help='poses where and as the root is in the last observed frame, instead of root-centred in the body\'s '
                              'frame')
@@ -47,6 +53,8 @@ def main(argv: Sequence[str] | None) -> None:
             raise InputError(f'--out {out}: is the input, which is never written to')
         if not out.parent.is_dir():
             raise InputError(f'--out {out}: no folder {out.parent}')
+    if arguments.pictures:
+        check_kinds(list(KINDS))
     predictor = load_predictor(arguments.checkpoint)
     motion = read_motion(arguments.motion, predictor.dataset, fps=arguments.fps, units=arguments.units, asf=arguments.asf)
     try:
@@ -60,8 +68,14 @@ def main(argv: Sequence[str] | None) -> None:
     for out in arguments.out:
         write_forecast(out, forecast)
         print(f'written: {out}')
-    if not arguments.out:
-        print('nothing written: add --out FILE.csv or --out FILE.npy')
+    if arguments.pictures:
+        title = f'{arguments.motion.name}, after frame {predictor.check_last(motion, arguments.last)}, true mm'
+        scene = Scene(arguments.motion.stem, title, reader_named(predictor.dataset), forecast.observed, forecast.future,
+                      forecast.truth)
+        for picture in show([scene], arguments.pictures, list(KINDS), fps=10):
+            print(f'written: {picture}')
+    elif not arguments.out:
+        print('nothing written: add --out FILE.csv, --out FILE.npy or --pictures DIR')
 
 
 def describe(forecast: Forecast, fps: float) -> None:

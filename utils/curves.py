@@ -75,9 +75,10 @@ def draw_curves(history: list[Epoch], path: Path) -> None:
     best = min(history, key=lambda entry: entry['validation'])
     errors.plot(best['epoch'], best['validation'], marker='*', markersize=15, linestyle='none', color=BLUE,
                 markeredgecolor='white', label=f'best: {best["validation"]:.2f} mm, epoch {best["epoch"]:.0f}')
-    errors.set(title='MPJPE over all predicted frames', ylabel='mm')
+    errors.set(ylabel='MPJPE over all predicted frames, mm')
     leave_out_start(errors, history)
-    errors.legend(frameon=False, ncols=2)
+    errors.legend(frameon=False, ncols=5, fontsize=9, loc='lower center', bbox_to_anchor=(0.5, 1), columnspacing=1.2,
+                  handlelength=2.2)
     small = [figure.add_subplot(grid[1, column]) for column in range(3)]
     curve(small[0], 'jps', color=GREY)
     small[0].set(title='joint point smoothness', ylabel='mm / frame²')

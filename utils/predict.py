@@ -14,7 +14,7 @@ from utils.data.skeleton import Skeleton
 from utils.errors import InputError
 from utils.files import whole_file, write_text
 from utils.metrics import complete_joints
-from utils.trained import load_trained
+from utils.trained import checkpoint_path, load_trained
 
 
 class Forecast(NamedTuple):
@@ -108,8 +108,8 @@ class Predictor:
 
 
 def load_predictor(path: str | Path) -> Predictor:
-    """The network in a checkpoint, on the CPU. InputError if it cannot be used."""
-    trained = load_trained(Path(path))
+    """The network in a checkpoint, or the best one in a run folder, on the CPU. InputError if it cannot be used."""
+    trained = load_trained(checkpoint_path(Path(path)))
     return Predictor(trained.model, trained.reader.name, trained.options.input_n, trained.options.output_n)
 
 

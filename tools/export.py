@@ -1,0 +1,55 @@
+"""Write a trained network as one file that runs without this project: torch.export's .pt2, or .onnx. Each is checked."""
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from utils import export
+from utils.cli import run_tool, tool_parser
+from utils.errors import InputError
+from utils.trained import checkpoint_path, load_trained
+
+KINDS = {'.pt2': (export.write_program, export.program_runner), '.onnx': (export.write_onnx, export.onnx_runner)}
+# Sums in another order differ by thousandths, and TOP-K may choose the other of two all but equal responses; a graph that is
+# wrong is off by more.
+TOLERANCE_MM = 0.5
+
+
+def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = tool_parser(__doc__)
+    parser.add_argument('run', metavar='RUN', type=Path,
+                        help='run folder, its name under checkpoint/, or a checkpoint file; of a folder the best epoch is taken')
+    parser.add_argument('--out', metavar='FILE', type=Path, action='append', required=True,
+                        help='write the network here: .pt2 or .onnx; repeatable')
+    arguments = parser.parse_args(argv)
+    for out in arguments.out:
+        if out.suffix.lower() not in KINDS:
+            raise InputError(f'--out {out}: write .pt2 or .onnx')
+        if not out.parent.is_dir():
+            raise InputError(f'--out {out}: no folder {out.parent}')
+        if out.suffix.lower() == '.onnx':
+            export.require_onnx()
+    return arguments
+
+
+def main(argv: Sequence[str] | None) -> None:
+    arguments = parse_arguments(argv)
+    trained = load_trained(checkpoint_path(arguments.run))
+    about = export.description(trained)
+    print('\n'.join(f'{name}: {value if isinstance(value, str) else f"{value:g}"}'
+                    for name, value in about.items() if name != 'joints'))
+    program = export.export_program(trained)
+    for out in arguments.out:
+        write, runner = KINDS[out.suffix.lower()]
+        write(out, program, about)
+        difference = export.largest_difference(runner(out), trained)
+        if not difference < TOLERANCE_MM:
+            raise InputError(f'{out}: is written, but it is {difference:.3g} mm off the network on random poses: do not use it')
+        size = out.stat().st_size / 1e6
+        print(f'written: {out}, {size:.1f} MB, at most {difference:.2g} mm off the network in 36 random windows')
+
+
+if __name__ == '__main__':
+    sys.exit(run_tool(main))
