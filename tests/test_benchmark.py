@@ -245,8 +245,8 @@ def test_the_model_of_several_devices():
 
 def test_the_document_has_the_computed_plan():
     shown = (PROJECT / 'docs' / 'performance.md').read_text()
-    computed = scaling.plan(['h36m', 'cmu', '3dpw'], 16, [])
-    assert computed in shown, f'replace the plan\'s tables by the output of tools/benchmark.py --plan:\n{computed}'
+    for table in scaling.plan(['h36m', 'cmu', '3dpw'], 16, []).split('\n\n'):
+        assert table in shown, f'replace the plan\'s tables by the output of tools/benchmark.py --plan:\n{table}'
 
 
 def test_counting_two_windows_is_counting_them_all():
