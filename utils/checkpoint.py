@@ -114,8 +114,7 @@ def load(path: Path) -> Checkpoint:
     except FileNotFoundError:
         raise InputError(f'{path}: no checkpoint there; train first, or name one with --ckpt') from None
     except Exception as error:  # a damaged file may raise any
-        reason = (str(error).strip() or type(error).__name__).split('\n')[0]
-        raise InputError(f'{path}: is not a readable checkpoint ({reason})') from None
+        raise InputError(f'{path}: is not a readable checkpoint ({reason_of(error)})') from None
     wanted = {'model': dict, 'options': dict, 'epoch': int}
     wrong = [name for name, kind in wanted.items() if not isinstance(state, dict) or not isinstance(state.get(name), kind)]
     if wrong:
@@ -123,14 +122,19 @@ def load(path: Path) -> Checkpoint:
     return state
 
 
+def reason_of(error: Exception) -> str:
+    """The first line of what an exception says, cut to a length that a terminal bears."""
+    text = getattr(error, 'strerror', None) or str(error).strip() or type(error).__name__
+    return text.split('\n')[0][:200]
+
+
 @contextmanager
 def fitting(path: Path) -> Iterator[None]:
     """What goes wrong in the block, where a checkpoint's contents are put to use, is an InputError that names the file."""
     try:
         yield
-    except (AttributeError, KeyError, TypeError, RuntimeError, ValueError) as error:
-        reason = (str(error).strip() or type(error).__name__).split('\n')[0]
-        raise InputError(f'{path}: its contents do not fit this version ({reason})') from None
+    except (AttributeError, IndexError, KeyError, TypeError, RuntimeError, ValueError) as error:
+        raise InputError(f'{path}: its contents do not fit this version ({reason_of(error)})') from None
 
 
 def load_last(folder: Path) -> tuple[Checkpoint, Path]:

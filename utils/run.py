@@ -17,7 +17,7 @@ from utils.data.reader import Reader, find_root
 from utils.data.sample import is_sample
 from utils.data.windows import Windows, build_windows
 from utils.engine import evaluate
-from utils.errors import DivergedError, InputError, Stopped
+from utils.errors import DivergedError, InputError, Stopped, reading
 from utils.metrics import by_action
 from utils.report import ActionTable, Results, results_of, write_all
 from utils.training import Training, build_training, restore, state_of, train
@@ -37,6 +37,9 @@ def main(reader: Reader, defaults: dict[str, Any], argv: list[str] | None = None
         return 2
     except DivergedError as error:
         print(f'error: {error}', file=sys.stderr)
+        return 1
+    except (MemoryError, torch.OutOfMemoryError):
+        print('error: not enough memory: lower --batch_size, --test_batch_size or --d_model', file=sys.stderr)
         return 1
     except OSError as error:
         where = f'{error.filename}: ' if error.filename else ''
@@ -86,7 +89,9 @@ def run(reader: Reader, options: argparse.Namespace) -> None:
 def go_on(training: Training) -> FileLock:
     """Lock the run folder and take the run up where its last checkpoint, or the one of --ckpt, was saved."""
     options, folder = training.options, training.folder
-    if not folder.is_dir() and not options.ckpt:
+    with reading(folder):
+        begun = folder.is_dir()
+    if not begun and not options.ckpt:
         raise InputError(f'{folder / checkpoint.LAST}: no checkpoint there; train first, or name one with --ckpt')
     lock = checkpoint.lock_run(folder)
     path = Path(options.ckpt or '')
