@@ -222,7 +222,9 @@ def test_what_cannot_be_meant_is_refused(arguments, expected, capsys):
 def test_it_can_be_stopped(tmp_path):
     command = [sys.executable, str(PROJECT / 'tools/benchmark.py'), '--dataset', 'cmu', '--d_model', '1', '--out',
                str(tmp_path / 'figures.json')]
-    running = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    # Jobs in the background of a script ignore Ctrl-C, and so would what they start.
+    running = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                               preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
     assert running.stderr.readline().startswith('measuring')
     time.sleep(0.5)
     running.send_signal(signal.SIGINT)
