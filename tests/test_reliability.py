@@ -52,7 +52,7 @@ FORKING = textwrap.dedent('''
 def test_kills_at_random_moments_leave_no_trace(sample_cmu, tmp_path):
     # --save_minutes 0 saves at every reading of the loss, so that kills hit saves often.
     arguments = ['--data_dir', str(sample_cmu), *TINY, '--skip_rate', '8', '--save_minutes', '0', '--epoch',
-                 str(max(12, KILLS // 2)), '--exp']
+                 str(max(20, KILLS * 2 // 3)), '--exp']
     killed_run, plain_run = tmp_path / 'killed', tmp_path / 'plain'
     environment = os.environ | {'PYTHONPATH': str(PROJECT)}
     done = subprocess.run([sys.executable, '-c', FORKING, str(killed_run / checkpoint.LAST), str(KILLS), '1', *arguments,
