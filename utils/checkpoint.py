@@ -85,8 +85,7 @@ def save(path: Path, state: Checkpoint) -> None:
             if path.name == LAST and path.exists():
                 keep_previous(path)
     except (OSError, RuntimeError) as error:
-        reason = getattr(error, 'strerror', None) or str(error).split('\n')[0]
-        raise OSError(0, f'the checkpoint could not be written ({reason}); the one before it is still good: '
+        raise OSError(0, f'the checkpoint could not be written ({reason_of(error)}); the one before it is still good: '
                          'make room and add --is_load', str(path)) from None
 
 
