@@ -13,7 +13,7 @@ Group = argparse._ArgumentGroup
 SHAPE = ('dataset', 'input_n', 'output_n', 'node_n', 'dct_n', 'num_gcn', 'd_model', 'tcn_axis', 'topk')
 # What must not change when a run goes on: with these the same, a stopped run ends as one that was never stopped.
 TRAINING = ('skip_rate', 'batch_size', 'dropout', 'lr_now', 'lr_end', 'warmup_steps', 'optimizer', 'weight_decay', 'clip_norm',
-            'jps_weight', 'seed')
+            'jps_weight', 'amp', 'tf32', 'compile', 'seed')
 
 
 def at_least(least: float, kind: type = int, *, most: int = 10**6) -> Any:
@@ -87,6 +87,10 @@ def add_training(training: Group) -> None:
                           help='weight of the squared joint point smoothness in the loss; 0 drops it')
     training.add_argument('--skip_bad_steps', type=at_least(0), default=0,
                           help='steps of an epoch that may be skipped for a loss or gradient that is not finite; one more stops')
+    training.add_argument('--amp', action='store_true', help='CUDA: train with products in bfloat16; evaluation stays in float32')
+    training.add_argument('--tf32', action='store_true', help='CUDA: train with float32 products in TF32; evaluation stays exact')
+    training.add_argument('--compile', action='store_true',
+                          help='train through torch.compile, on CUDA with CUDA graphs; the first step takes a minute')
     training.add_argument('--seed', type=at_least(0, most=2**32 - 1), default=0, help='seed of weights, dropout and batch order')
 
 

@@ -4,6 +4,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import weight_norm
 
+from model.dropout import Dropout
+
 KERNEL = 2
 BLOCKS = 4  # the figure's x4, with dilations 1, 2, 4, 8
 
@@ -31,8 +33,8 @@ class TemporalBlock(nn.Module):
     def __init__(self, channels_in: int, channels_out: int, *, dilation: int, dropout: float):
         super().__init__()
         self.body = nn.Sequential(
-            CausalConv(channels_in, channels_out, dilation), nn.ReLU(), nn.Dropout(dropout),
-            CausalConv(channels_out, channels_out, dilation), nn.ReLU(), nn.Dropout(dropout),
+            CausalConv(channels_in, channels_out, dilation), nn.ReLU(), Dropout(dropout),
+            CausalConv(channels_out, channels_out, dilation), nn.ReLU(), Dropout(dropout),
         )
         self.skip = nn.Identity() if channels_in == channels_out else nn.Conv1d(channels_in, channels_out, 1)
 

@@ -3,6 +3,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from model.dropout import Dropout
+
 MIDDLE_BLOCKS = 3
 
 
@@ -27,12 +29,18 @@ class GraphStage(nn.Module):
         super().__init__()
         self.conv = GraphConv(node_n, features_in, features_out)
         self.norm = nn.BatchNorm1d(node_n * features_out)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.conv(x)
-        y = self.norm(y.flatten(1)).view_as(y)  # (B, N H)
-        return self.dropout(F.leaky_relu(y, 0.01))
+        flat = self.norm(y.flatten(1)) if self.training else self.fixed_norm(y.flatten(1))  # (B, N H)
+        return self.dropout(F.leaky_relu(flat, 0.01, inplace=True)).view_as(y)
+
+    def fixed_norm(self, y: Tensor) -> Tensor:
+        """The batch norm in evaluation, as one multiplication and addition: a third of the time of torch's on a processor."""
+        norm = self.norm
+        scale = norm.weight * torch.rsqrt(norm.get_buffer('running_var') + norm.eps)
+        return torch.addcmul(norm.bias - norm.get_buffer('running_mean') * scale, y, scale)
 
 
 class GraphBlock(nn.Module):

@@ -17,7 +17,8 @@ from utils.data.windows import Windows, all_starts
 from utils.dct import encoding_matrix
 from utils.engine import evaluate, train_step
 from utils.machine import Effort, measure_products
-from utils.run import build_model
+from utils.precision import tf32
+from utils.run import build_model, choose_precision
 from utils.timing import operations, operators, peak_memory, reset_peak_memory, spread, timed, wait_for, without_bars
 from utils.training import Training, build_training
 
@@ -61,8 +62,9 @@ def stepper(training: Training) -> Callable[[], None]:
 
     def step() -> None:
         index = batches[training.progress.step % len(batches)].to(windows.starts.device)
-        train_step(training.model, training.criterion, windows.batch(index), training.optimiser, training.schedule,
-                   training.progress, clip_norm=options.clip_norm, guard=options.skip_bad_steps > 0)
+        with tf32(options.tf32):
+            train_step(training.network, training.criterion, windows.batch(index), training.optimiser, training.schedule,
+                       training.progress, clip_norm=options.clip_norm, guard=options.skip_bad_steps > 0, amp=options.amp)
     return step
 
 
@@ -74,7 +76,7 @@ def step_parts(training: Training, step: Callable[[], None], device: torch.devic
         wait_for(device)
         marks.append(time.perf_counter())
 
-    hooks = [training.model.register_forward_pre_hook(mark), training.model.register_forward_hook(mark),
+    hooks = [training.network.register_forward_pre_hook(mark), training.network.register_forward_hook(mark),
              training.criterion.register_forward_hook(mark), training.optimiser.register_step_pre_hook(mark),
              training.optimiser.register_step_post_hook(mark)]
     steps = []
@@ -138,6 +140,7 @@ def measure_latency(training: Training, device: torch.device, effort: Effort) ->
 def measure(dataset: str, d_model: int, more: list[str], device: torch.device, effort: Effort) -> dict[str, Any]:
     """Everything about one dataset at one width."""
     options = settings(dataset, d_model, more)
+    choose_precision(options, device)
     products = measure_products(options, device, effort)
     training = invented_training(options, effort.frames, device)
     reset_peak_memory(device)

@@ -15,6 +15,7 @@ from utils.data.skeleton import Skeleton
 from utils.data.windows import Batch, Windows
 from utils.errors import DivergedError
 from utils.metrics import by_action, frame_errors
+from utils.precision import predict_mixed
 
 REPORT_EVERY = 10  # steps between two readings of the loss: each reading waits for the device
 
@@ -55,7 +56,7 @@ def epoch_start(device: torch.device) -> EpochProgress:
 
 def train_epoch(model: nn.Module, criterion: KSOFLoss, windows: Windows, optimiser: Optimizer, schedule: LRScheduler,
                 progress: EpochProgress, *, batch_size: int, clip_norm: float, skip_bad_steps: int, order: Tensor, title: str,
-                stop: Callable[[], bool], after_reading: Callable[[], None]) -> dict[str, float]:
+                stop: Callable[[], bool], after_reading: Callable[[], None], amp: bool = False) -> dict[str, float]:
     """The rest of one pass over the windows in the given order; a last, smaller batch is left out. Returns mean loss terms.
 
     Every REPORT_EVERY steps, and when `stop` says so, the loss is read and `after_reading` is called, which may save and
@@ -71,7 +72,7 @@ def train_epoch(model: nn.Module, criterion: KSOFLoss, windows: Windows, optimis
               dynamic_ncols=True) as bar:
         for batch in windows.batches(batch_size, order=todo):
             train_step(model, criterion, batch, optimiser, schedule, progress, clip_norm=clip_norm,
-                       guard=skip_bad_steps > 0)
+                       guard=skip_bad_steps > 0, amp=amp)
             if progress.step % REPORT_EVERY == 0 or progress.step == steps or stop():
                 means = read_progress(progress)
                 progress.seconds = time.perf_counter() - started
@@ -84,10 +85,10 @@ def train_epoch(model: nn.Module, criterion: KSOFLoss, windows: Windows, optimis
 
 
 def train_step(model: nn.Module, criterion: KSOFLoss, batch: Batch, optimiser: Optimizer, schedule: LRScheduler,
-               progress: EpochProgress, *, clip_norm: float, guard: bool) -> None:
+               progress: EpochProgress, *, clip_norm: float, guard: bool, amp: bool = False) -> None:
     """One step; weights stay as they are where loss or gradient is not finite. guard: so do the batch norms' averages."""
     kept = [buffer.clone() for buffer in model.buffers()] if guard else []
-    terms = criterion(model(batch.observed, batch.coefficients), batch.future)
+    terms = criterion(predict_mixed(model, batch.observed, batch.coefficients, amp=amp), batch.future)
     optimiser.zero_grad(set_to_none=True)
     terms.total.backward()
     parameters = [p for group in optimiser.param_groups for p in group['params']]

@@ -19,6 +19,7 @@ from utils.data.windows import Windows, build_windows
 from utils.engine import evaluate
 from utils.errors import DivergedError, InputError, Stopped, reading
 from utils.metrics import by_action
+from utils.precision import use_tf32
 from utils.report import ActionTable, Results, results_of, write_all
 from utils.training import Training, build_training, restore, state_of, train
 
@@ -64,6 +65,7 @@ def log_to_terminal() -> None:
 def run(reader: Reader, options: argparse.Namespace) -> None:
     """Train, or with --is_eval only evaluate, and print the table."""
     device = choose_device(options.cuda_idx)
+    choose_precision(options, device)
     torch.manual_seed(options.seed)
     folder = checkpoint.RUNS / options.exp
     root = find_root(options.data_dir, reader)
@@ -119,6 +121,15 @@ def choose_device(name: str) -> torch.device:
         log.warning('--cuda_idx %s is not available here: using the CPU', name)
         return torch.device('cpu')
     return device
+
+
+def choose_precision(options: argparse.Namespace, device: torch.device) -> None:
+    """Exact products unless training asks for less; --amp and --tf32 are taken back, with a warning, where there is no CUDA."""
+    use_tf32(False)
+    for name in ('amp', 'tf32'):
+        if getattr(options, name) and device.type != 'cuda':
+            log.warning('--%s is for CUDA: left out on %s', name, device)
+            setattr(options, name, False)
 
 
 def build_model(options: argparse.Namespace) -> KSOF:

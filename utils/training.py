@@ -8,8 +8,9 @@ import time
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import torch
 from torch import nn
 from torch.optim import Adam, AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
@@ -23,6 +24,7 @@ from utils.data.windows import Windows
 from utils.engine import EpochProgress, epoch_order, epoch_start, train_epoch, validate
 from utils.errors import DivergedError, InputError, Stopped
 from utils.files import write_text
+from utils.precision import tf32
 from utils.signals import StopRequest
 
 log = logging.getLogger('ksof')
@@ -30,9 +32,13 @@ log = logging.getLogger('ksof')
 
 @dataclass
 class Training:
-    """All that changes while a run trains, and what it trains on. history has an entry for each finished epoch."""
+    """All that changes while a run trains, and what it trains on. history has an entry for each finished epoch.
+
+    network: what training steps call: the model, or with --compile its compiled form, which has the same weights.
+    """
 
     model: KSOF
+    network: nn.Module
     criterion: KSOFLoss
     optimiser: Optimizer
     schedule: LambdaLR
@@ -57,8 +63,15 @@ def build_training(model: KSOF, windows: dict[str, Windows], skeleton: Skeleton,
     criterion = KSOFLoss(options.jps_weight).to(device)
     optimiser = build_optimiser(model, criterion, options)
     schedule = build_schedule(optimiser, options, steps_per_epoch=max(1, len(windows['train']) // options.batch_size))
-    return Training(model, criterion, optimiser, schedule, windows, skeleton, options, folder, epoch_start(device),
-                    Curves(folder))
+    return Training(model, build_network(model, options), criterion, optimiser, schedule, windows, skeleton, options, folder,
+                    epoch_start(device), Curves(folder))
+
+
+def build_network(model: KSOF, options: argparse.Namespace) -> nn.Module:
+    """The model as training steps call it. Every batch of training has the same shape, as CUDA graphs need it."""
+    if not options.compile:
+        return model
+    return cast(nn.Module, torch.compile(model, dynamic=False, mode='reduce-overhead'))
 
 
 def build_optimiser(model: nn.Module, criterion: nn.Module, options: argparse.Namespace) -> Optimizer:
@@ -143,10 +156,11 @@ def run_epoch(training: Training, request: StopRequest) -> None:
                                           f'{folder / checkpoint.LAST}')
 
     order = epoch_order(len(training.windows['train']), seed=options.seed, epoch=epoch)
-    means = train_epoch(training.model, training.criterion, training.windows['train'], training.optimiser,
-                        training.schedule, training.progress, batch_size=options.batch_size, clip_norm=options.clip_norm,
-                        skip_bad_steps=options.skip_bad_steps, order=order, title=f'epoch {epoch}/{options.epoch}',
-                        stop=lambda: request.number is not None, after_reading=after_reading)
+    with tf32(options.tf32):
+        means = train_epoch(training.network, training.criterion, training.windows['train'], training.optimiser,
+                            training.schedule, training.progress, batch_size=options.batch_size, clip_norm=options.clip_norm,
+                            skip_bad_steps=options.skip_bad_steps, order=order, title=f'epoch {epoch}/{options.epoch}',
+                            stop=lambda: request.number is not None, after_reading=after_reading, amp=options.amp)
     finish_epoch(training, means)
 
 
