@@ -4,6 +4,7 @@ Every joint index, millisecond label and unit factor in the project derives from
 benchmarks: Human3.6M and CMU mocap in the exponential-map layout of Jain et al. (CVPR 2016) and Li et al. (CVPR 2018),
 3DPW with the 24 SMPL joints.
 """
+import re
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -13,6 +14,7 @@ import numpy as np
 PREDICTED = 'predicted'  # by the network
 TRUTH = 'truth'  # taken from the recording: it hardly moves once the pose is root-centred, so its error is zero
 # Any other word is the name of a predicted joint at the same place, from which the joint is copied.
+OTHER_SIDE = {'Left': 'Right', 'Right': 'Left', 'left': 'right', 'right': 'left', 'L': 'R', 'R': 'L'}
 FARTHEST_JOINT_MM = 10_000  # from the root, in data that can be meant: 10 m
 
 
@@ -62,6 +64,12 @@ class Skeleton:
     def copied_from(self) -> tuple[int, ...]:
         """The predicted joint behind each entry of `copied`."""
         return tuple(self.joints.index(self.rows[j][2]) for j in self.copied)
+
+    @cached_property
+    def opposite(self) -> tuple[int, ...]:
+        """The joint on the other side of the body, for each joint; itself in the middle."""
+        return tuple(self.joints.index(re.sub('^(Left|left|L(?=[A-Z])|Right|right|R(?=[A-Z]))', lambda side: OTHER_SIDE[side[0]],
+                                              joint)) for joint in self.joints)
 
     @property
     def node_n(self) -> int:

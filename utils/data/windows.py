@@ -2,6 +2,7 @@
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from utils.data.augment import Augmentation
 from utils.data.reader import Reader, Recording, missing_files
 from utils.dct import encode, encoding_matrix
 from utils.errors import InputError, reading
@@ -92,14 +94,25 @@ class Windows:
     encoding: Tensor  # (K, T_in)
     files: list[tuple[int, str]]  # first frame and file of each recording
     missing_files: list[str] = field(default_factory=list)  # of a dataset that is a fixed set of files
+    augmentation: Augmentation | None = None  # what changes a window each time it is taken
 
     def __len__(self) -> int:
         return len(self.starts)
 
+    @cached_property
+    def ends(self) -> Tensor:
+        """(W,) the frame after the recording that each window is from."""
+        firsts = [first for first, _ in self.files]
+        ends = torch.tensor([*firsts[1:], len(self.frames)], device=self.starts.device)
+        return ends[torch.searchsorted(torch.tensor(firsts, device=self.starts.device), self.starts, right=True) - 1]
+
     def batch(self, index: Tensor) -> Batch:
         """The windows with these indices, (B,)."""
-        offsets = torch.arange(self.input_n + self.output_n, device=self.starts.device)
-        window = self.frames[self.starts[index, None] + offsets]  # (B, T, 3 J)
+        length = self.input_n + self.output_n
+        if self.augmentation:
+            window = self.augmentation.windows(self.frames, self.starts[index], self.ends[index], length)  # (B, T, 3 J)
+        else:
+            window = self.frames[self.starts[index, None] + torch.arange(length, device=self.starts.device)]
         seen = window[:, :, self.predicted]  # (B, T, N)
         observed, future = seen[:, : self.input_n], seen[:, self.input_n :]
         return Batch(observed, encode(observed, self.encoding), future, window[:, self.input_n :],

@@ -1,0 +1,68 @@
+"""Training windows that are changed each time they are taken."""
+import numpy as np
+import pytest
+import torch
+
+from utils.data.augment import Augmentation, mirrored
+from utils.data.kinematics import joint_positions
+from utils.data.skeleton import CMU, H36M, THREEDPW
+
+
+@pytest.mark.parametrize('skeleton', [CMU, H36M, THREEDPW])
+def test_every_joint_has_its_opposite(skeleton):
+    opposite = skeleton.opposite
+    assert [opposite[j] for j in opposite] == list(range(len(opposite)))
+    sides = [name for name in skeleton.joints
+             if name.lower().startswith(('left', 'right')) or name[:2] in ('LH', 'RH', 'LT', 'RT')]
+    assert [skeleton.joints[j] for j in range(len(opposite)) if opposite[j] != j] == sides
+    for joint, other in enumerate(opposite):
+        assert skeleton.rows[joint][2] == skeleton.rows[other][2] or skeleton.rows[joint][2] in skeleton.joints
+        parent, opposite_parent = skeleton.parents[joint], skeleton.parents[other]
+        assert (opposite[parent] if parent >= 0 else -1) == opposite_parent
+
+
+def test_mirrored_poses_are_those_of_mirrored_rotations():
+    """Exponential maps seen in a mirror across x keep their x and turn the other way about y and z."""
+    rotations = np.random.default_rng(0).normal(0, 0.3, (20, len(CMU.joints), 3))
+    rotations[:, 0] = 0
+    there = rotations[:, list(CMU.opposite)] * [1, -1, -1]
+    poses = torch.from_numpy(joint_positions(rotations, CMU).reshape(20, -1))
+    seen = mirrored(poses, torch.tensor(CMU.opposite)).unflatten(-1, (-1, 3))
+    expected = torch.from_numpy(joint_positions(there, CMU))
+    # The two sides of the benchmark's skeleton differ by up to 2 cm in length, added up from the hips and shoulders on.
+    assert (seen - expected).norm(dim=-1).max() < 60
+    assert (seen - expected).norm(dim=-1).mean() < 10
+    assert torch.equal(mirrored(mirrored(poses, torch.tensor(CMU.opposite)), torch.tensor(CMU.opposite)), poses)
+
+
+def line(recordings=(30, 40), joints=2):
+    """Frames whose every coordinate is the frame's number in its recording, plus 1000 for each recording before it."""
+    motion = torch.cat([torch.arange(length) + 1000.0 * i for i, length in enumerate(recordings)])
+    return motion[:, None].expand(-1, 3 * joints).contiguous()
+
+
+def test_stretched_windows_stay_in_their_recording_and_run_at_drawn_speeds():
+    torch.manual_seed(0)
+    frames, length = line(), 12
+    starts = torch.cat([torch.arange(0, 19), torch.arange(30, 59)]).repeat(50)
+    ends = torch.where(starts < 30, 30, 70)
+    windows = Augmentation(mirror=0, stretch=0.5, opposite=torch.tensor([1, 0])).windows(frames, starts, ends, length)
+    assert torch.equal(windows[:, 0], frames[starts])
+    speeds = torch.diff(windows[..., 0], dim=1)
+    assert torch.allclose(speeds, speeds[:, :1].expand_as(speeds), atol=1e-3)  # straight motion stays straight
+    assert (windows[:, -1, 0] <= frames[ends - 1, 0] + 1e-3).all()
+    free = speeds[(ends - 1 - starts) >= 1.5 * (length - 1), 0]
+    assert free.min() > 1 / 1.5 - 1e-3 and free.max() < 1.5 + 1e-3
+    assert abs(free.log().mean()) < 0.02 and free.log().std() > 0.2  # as often slower as faster
+
+
+def test_half_of_the_windows_are_mirrored_whole():
+    torch.manual_seed(0)
+    frames = torch.randn(100, 6)
+    starts = torch.arange(80).repeat(20)
+    opposite = torch.tensor([1, 0])
+    plain = frames[starts[:, None] + torch.arange(5)]
+    windows = Augmentation(mirror=0.5, stretch=0.0, opposite=opposite).windows(frames, starts, torch.full_like(starts, 100), 5)
+    same = (windows == plain).flatten(1).all(1)
+    other = (windows == mirrored(plain, opposite)).flatten(1).all(1)
+    assert (same ^ other).all() and 0.45 < other.float().mean() < 0.55
