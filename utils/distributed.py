@@ -14,7 +14,6 @@ from typing import TypeVar
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
 
 from utils.errors import InputError
 
@@ -80,24 +79,28 @@ def share_norms(model: nn.Module) -> None:
         nn.SyncBatchNorm.convert_sync_batchnorm(model)  # in place, but for a network that is itself one
 
 
-def with_averaged_gradients(model: nn.Module) -> nn.Module:
-    """The network, with gradients averaged over the processes during the backward pass."""
-    return model if processes() == 1 else DistributedDataParallel(model, forward_sync_buffers=False)
-
-
 def average_norms(model: nn.Module) -> None:
     """Average the running statistics of batch norms that each process has for itself, so that all have the same network."""
-    kept = [statistic for norm in model.modules() if isinstance(norm, nn.BatchNorm1d)
-            for statistic in (norm.running_mean, norm.running_var) if statistic is not None]
-    if processes() == 1 or not kept:
+    average([statistic for norm in model.modules() if isinstance(norm, nn.BatchNorm1d)
+             for statistic in (norm.running_mean, norm.running_var) if statistic is not None])
+
+
+def average(tensors: Sequence[Tensor]) -> None:
+    """Put in place of each tensor its mean over the processes, in one exchange.
+
+    Done after the backward pass and always in the same order, which DistributedDataParallel's buckets are not: of three
+    and more processes too, a run that was stopped then goes on with the same bits.
+    """
+    if processes() == 1 or not tensors:
         return
-    together = torch.cat(kept)
-    dist.all_reduce(together)
-    for statistic, average in zip(kept, (together / processes()).split([len(own) for own in kept]), strict=True):
-        statistic.copy_(average)
+    whole = torch.cat([tensor.flatten() for tensor in tensors])
+    dist.all_reduce(whole)
+    whole /= processes()
+    parts = whole.split([tensor.numel() for tensor in tensors])
+    torch._foreach_copy_(list(tensors), [part.view_as(tensor) for part, tensor in zip(parts, tensors, strict=True)])
 
 
-def averaged(means: Sequence[Tensor]) -> Sequence[Tensor]:
+def means_of_all(means: Sequence[Tensor]) -> Sequence[Tensor]:
     """() means over this process's windows -> the same over all windows of the step, from equally many in each process.
 
     A gradient flows to this process's windows as if they were all: averaged over the processes, gradients of whatever

@@ -91,10 +91,11 @@ def train_step(model: nn.Module, criterion: KSOFLoss, batch: Batch, optimiser: O
                progress: EpochProgress, *, clip_norm: float, guard: bool) -> None:
     """One step; weights stay as they are where loss or gradient is not finite. guard: so do the batch norms' averages."""
     kept = [buffer.clone() for buffer in model.buffers()] if guard else []
-    terms = criterion(model(batch.observed, batch.coefficients), batch.future, distributed.averaged)
+    terms = criterion(model(batch.observed, batch.coefficients), batch.future, distributed.means_of_all)
     optimiser.zero_grad(set_to_none=True)
     terms.total.backward()
     parameters = [p for group in optimiser.param_groups for p in group['params']]
+    distributed.average([p.grad for p in parameters if p.grad is not None])
     norm = nn.utils.clip_grad_norm_(parameters, clip_norm)
     bad = ~(norm.isfinite() & terms.total.isfinite())
     # Fused optimisers leave a step out on the device where this is 1: the way mixed precision skips overflown steps.

@@ -136,17 +136,17 @@ def load_state(training: Training, state: checkpoint.Checkpoint) -> None:
 
 def train(training: Training) -> None:
     """The epochs that are left. Raises Stopped, after saving, on SIGTERM and Ctrl-C; DivergedError."""
-    last, network = training.folder / checkpoint.LAST, distributed.with_averaged_gradients(training.model)
+    last = training.folder / checkpoint.LAST
     with StopRequest() as request:
         while len(training.history) < training.options.epoch:
-            run_epoch(training, network, request)
+            run_epoch(training, request)
             [number] = distributed.largest(request.number or 0)
             if number:
                 raise Stopped(number, f'stopped after epoch {len(training.history)}, saved in {last}')
 
 
-def run_epoch(training: Training, network: nn.Module, request: StopRequest) -> None:
-    """Train for the rest of an epoch, validate, save. network: the model, or what several processes train it by."""
+def run_epoch(training: Training, request: StopRequest) -> None:
+    """Train for the rest of an epoch, validate, save."""
     options, folder, epoch = training.options, training.folder, len(training.history) + 1
     saved = time.monotonic()
 
@@ -162,7 +162,7 @@ def run_epoch(training: Training, network: nn.Module, request: StopRequest) -> N
                                   f'{folder / checkpoint.LAST}')
 
     order = epoch_order(len(training.windows['train']), seed=options.seed, epoch=epoch)
-    means = train_epoch(network, training.criterion, training.windows['train'], training.optimiser,
+    means = train_epoch(training.model, training.criterion, training.windows['train'], training.optimiser,
                         training.schedule, training.progress, batch_size=options.batch_size, clip_norm=options.clip_norm,
                         skip_bad_steps=options.skip_bad_steps, order=order, title=f'epoch {epoch}/{options.epoch}',
                         after_reading=after_reading,
