@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import textwrap
+from dataclasses import replace
 
 import pytest
 import torch
@@ -19,7 +20,8 @@ from utils.run import build_model, load_windows
 from utils.training import build_training
 
 LIMIT_S = 120  # of one command; then torchrun is told to end its processes
-RUN = [*TINY, '--batch_size', '4', '--epoch', '2']  # 18 steps an epoch of two processes; the loss is read after 10 and 18
+RUN = [*TINY, '--batch_size', '4', '--epoch', '2', '--test_sample_num', '8']
+# ... has 18 steps an epoch of two processes, and the loss is read after 10 and 18.
 
 
 def torchrun(*words):
@@ -36,7 +38,8 @@ def torchrun(*words):
 
 def network_and_windows(data):
     """A training of which every weight counts (an untrained network's last layers are zero), and the test windows."""
-    options = parse('cmu', 'CMU mocap', DEFAULTS, node_n=75, argv=['--data_dir', str(data), *TINY, '--dropout', '0'])
+    argv = ['--data_dir', str(data), *TINY, '--dropout', '0', '--test_sample_num', '8']
+    options = parse('cmu', 'CMU mocap', DEFAULTS, node_n=75, argv=argv)
     root, device = find_root(str(data), READER), torch.device('cpu')
     torch.manual_seed(1)
     model = build_model(options)
@@ -65,59 +68,13 @@ def steps(training, windows, together):
     return gradients[: len(parameters)], [p.detach().clone() for p in parameters], training.progress.sums / 3
 
 
-WORKER = textwrap.dedent('''
-    import sys
-    from dataclasses import replace
-    import torch
-    from test_distributed import network_and_windows, scores, steps
-    from utils import distributed
-    with distributed.process_group():
-        training, test = network_and_windows(sys.argv[1])
-        errors = [scores(training, test, batch_size) for batch_size in (100, 5000)]
-        windows = training.windows['train']
-        done = steps(training, windows, 32)
-        frames = windows.frames.clone()
-        if distributed.rank() == 1:
-            frames[:] = torch.inf
-        bad = steps(training, replace(windows, frames=frames), 32)
-        torch.save([errors, done, bad[1], training.progress.bad_steps], f'{sys.argv[2]}/{distributed.rank()}.pt')
-''')
-
-
-def test_evaluation_and_training_steps_are_those_of_one_process(sample_cmu, tmp_path):
-    script = tmp_path / 'worker.py'
-    script.write_text(WORKER)
-    code, _, err = torchrun(script, sample_cmu, tmp_path)
-    assert code == 0, err
-    first, second = (torch.load(tmp_path / f'{rank}.pt', weights_only=False) for rank in range(2))
-
-    training, test = network_and_windows(sample_cmu)
-    for batch_size, *found in zip((100, 5000), first[0], second[0], strict=True):
-        expected = scores(training, test, batch_size)
-        for errors in found:
-            assert all(torch.equal(ours, theirs) for ours, theirs in zip(errors, expected, strict=True))
-
-    gradients, after, terms = steps(training, training.windows['train'], 32)
-    for found, expected in ((first[1][0], gradients), (first[1][1], after), ([first[1][2]], [terms])):
-        relative = [float((ours - theirs).norm() / theirs.norm()) for ours, theirs in zip(found, expected, strict=True)]
-        print(f'REL {max(relative)}')
-        assert max(relative) < 1e-5
-    for parts in (0, 1):
-        assert all(torch.equal(ours, theirs) for ours, theirs in zip(first[1][parts], second[1][parts], strict=True))
-
-    for process in (first, second):
-        assert process[3] == 3, 'a bad step of one process is one of all'
-        assert all(torch.equal(ours, theirs) for ours, theirs in zip(process[1][1], process[2], strict=True))
-
-
-# The main, in which one process meets its fate in a step.
-FATE = textwrap.dedent('''
+# The CMU main, with more done at its end, or in which the second process meets its fate in a step.
+MAIN = textwrap.dedent('''
     import os, signal, sys
-    import utils.engine
+    import utils.engine, utils.run
     from main_cmu_3d import DEFAULTS
     from utils.data.cmu import READER
-    from utils.run import main
-    fate, step, done = sys.argv[1], utils.engine.train_step, 0
+    fate, step, run, done = sys.argv[1], utils.engine.train_step, utils.run.run, 0
 
     def fatal_step(*arguments, **options):
         global done
@@ -128,54 +85,97 @@ FATE = textwrap.dedent('''
             os.kill(os.getpid(), getattr(signal, fate))
         return step(*arguments, **options)
 
-    utils.engine.train_step = fatal_step
-    sys.exit(main(READER, DEFAULTS, sys.argv[2:]))
+    def run_and_more(reader, options):
+        run(reader, options)
+        utils.engine.train_step = step
+        from test_distributed import compare
+        compare(options.data_dir, options.exp)
+        options.is_load, options.lr_now = True, 0.1
+        run(reader, options)
+
+    if fate == 'more':
+        utils.run.run = run_and_more
+    elif fate != 'none':
+        utils.engine.train_step = fatal_step
+    sys.exit(utils.run.main(READER, DEFAULTS, sys.argv[2:]))
 ''')
+
+
+def compare(data, folder):
+    """What each process finds, for the test to compare."""
+    training, test = network_and_windows(data)
+    windows = training.windows['train']
+    errors = [scores(training, test, batch_size) for batch_size in (10, 100)]
+    done = steps(training, windows, 32)
+    frames = torch.full_like(windows.frames, torch.inf) if distributed.rank() else windows.frames
+    bad = steps(training, replace(windows, frames=frames), 32)
+    torch.save([errors, done, bad[1], training.progress.bad_steps], f'{folder}/{distributed.rank()}.pt')
 
 
 @pytest.fixture(scope='module')
 def start(sample_cmu, tmp_path_factory):
-    """Starts the CMU main in two processes: with more arguments, and a fate of the second one or none."""
-    folder = tmp_path_factory.mktemp('start')
-    (folder / 'fate.py').write_text(FATE)
-
-    def start_main(*more, fate=None):
-        script = [folder / 'fate.py', fate] if fate else [PROJECT / 'main_cmu_3d.py']
-        return torchrun(*script, '--data_dir', sample_cmu, *RUN, *more)
-    return start_main
+    """Starts the CMU main in two processes, with more arguments and a fate."""
+    script = tmp_path_factory.mktemp('start') / 'main.py'
+    script.write_text(MAIN)
+    return lambda folder, *more, fate='none': torchrun(script, fate, '--data_dir', sample_cmu, *RUN, '--exp', folder, *more)
 
 
-def test_a_run_its_stop_and_its_end(start, command, tmp_path, capsys):
-    whole, stopped = tmp_path / 'run', tmp_path / 'stopped'
-    code, out, err = start('--exp', whole)
-    assert code == 0, err
+@pytest.fixture(scope='module')
+def whole(start, tmp_path_factory):
+    """Folder, exit code, stdout and stderr of a run and more."""
+    folder = tmp_path_factory.mktemp('whole') / 'run'
+    return folder, *start(folder, fate='more')
+
+
+def test_evaluation_and_training_steps_are_those_of_one_process(whole, sample_cmu):
+    first, second = (torch.load(whole[0] / f'{rank}.pt', weights_only=False) for rank in range(2))
+    training, test = network_and_windows(sample_cmu)
+    for batch_size, *found in zip((10, 100), first[0], second[0], strict=True):
+        expected = scores(training, test, batch_size)
+        for errors in found:
+            assert all(torch.equal(ours, theirs) for ours, theirs in zip(errors, expected, strict=True))
+
+    gradients, after, terms = steps(training, training.windows['train'], 32)
+    for found, expected in ((first[1][0], gradients), (first[1][1], after), ([first[1][2]], [terms])):
+        assert max(float((ours - theirs).norm() / theirs.norm()) for ours, theirs in zip(found, expected, strict=True)) < 1e-5
+    for parts in (0, 1):
+        assert all(torch.equal(ours, theirs) for ours, theirs in zip(first[1][parts], second[1][parts], strict=True))
+
+    for process in (first, second):
+        assert process[3] == 3, 'a bad step of one process is one of all'
+        assert all(torch.equal(ours, theirs) for ours, theirs in zip(process[1][1], process[2], strict=True))
+
+
+def test_rank_0_alone_speaks_and_writes(whole, command, tmp_path, capsys):
+    folder, code, out, err = whole
     assert out.count('## KSOF') == 1 and err.count('epoch 2/2  train') == 1 and '2 processes of 4 windows a step' in err
-    assert json.loads((whole / 'options.json').read_text())['processes'] == 2
-    assert len((whole / 'history.csv').read_text().splitlines()) == 3
-    state = checkpoint.load(whole / checkpoint.LAST)
+    assert json.loads((folder / 'options.json').read_text())['processes'] == 2
+    assert len((folder / 'history.csv').read_text().splitlines()) == 3 and not (folder.parent / 'run.1').exists()
+    state = checkpoint.load(folder / checkpoint.LAST)
     assert state['step'] == 36
     assert not torch.equal(state['random']['cpu'], state['random_of_others'][0]['cpu']), 'the same dropout in both processes'
+    assert code and err.count('error: ') == 1 and 'this command says 0.1' in err and err.count('exitcode  : 2') >= 1
 
-    results = (whole / 'results.json').read_text()
-    assert command(*RUN, '--is_eval') == 0
-    assert (whole / 'results.json').read_text() == results and capsys.readouterr().out == out
-    assert command(*RUN, '--is_load', '--epoch', '3') == 2
+    results = (folder / 'results.json').read_text()
+    assert command(*RUN, '--exp', str(folder), '--is_eval') == 0
+    assert (folder / 'results.json').read_text() == results and capsys.readouterr().out == out
+    assert command(*RUN, '--exp', str(folder), '--is_load', '--epoch', '3') == 2
     assert 'was made by 2 processes, this run has 1: start 2 with torchrun' in capsys.readouterr().err
 
-    code, _, err = start('--exp', stopped, fate='SIGTERM')
-    assert code and err.count(f'stopped in epoch 1, after step 10, saved in {stopped / checkpoint.LAST}') == 1
-    code, resumed, err = start('--exp', stopped, '--is_load')
-    assert code == 0 and 'epoch 1, step 11' in err, err
-    assert resumed == out and (stopped / 'results.json').read_text() == results
-    assert all(torch.equal(value, weights(stopped)[name]) for name, value in weights(whole).items())
 
-    code, _, err = start('--exp', stopped, '--is_load', '--lr_now', '0.1')
-    assert code and err.count('error: ') == 1 and 'this command says 0.1' in err and 'exitcode  : 2' in err
+def test_a_stopped_run_goes_on_as_if_it_had_not_been_stopped(start, whole, tmp_path):
+    folder = tmp_path / 'run'
+    code, _, err = start(folder, fate='SIGTERM')
+    assert code and err.count(f'stopped in epoch 1, after step 10, saved in {folder / checkpoint.LAST}') == 1
+    code, out, err = start(folder, '--is_load')
+    assert code == 0 and 'epoch 1, step 11' in err, err
+    assert out == whole[2] and (folder / 'results.json').read_text() == (whole[0] / 'results.json').read_text()
+    assert all(torch.equal(value, weights(folder)[name]) for name, value in weights(whole[0]).items())
 
 
 @pytest.mark.parametrize('fate, said', [('raise', 'ArithmeticError: the second process is unwell'), ('SIGKILL', 'Signal 9')])
 def test_a_process_that_dies_ends_the_run(start, tmp_path, fate, said):
-    code, out, err = start('--exp', tmp_path / 'run', fate=fate)
+    code, out, err = start(tmp_path / 'run', fate=fate)
     assert code and said in err and not out
     assert err.count('Traceback') <= 2, 'those of the process that died and of torchrun, and no other'
     assert checkpoint.load(tmp_path / 'run' / checkpoint.LAST)['step'] == 0
