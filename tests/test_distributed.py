@@ -54,18 +54,17 @@ def scores(training, windows, batch_size):
     return evaluate(lambda *views: training.model(*views).fused, windows, READER.skeleton, batch_size=batch_size, title='')
 
 
-def steps(training, windows, together):
-    """Three steps of so many windows of all processes, without dropout and with the batch norms in evaluation mode.
+def one_step(training, windows, together):
+    """A step of so many windows of all processes, without dropout and with the batch norms in evaluation mode.
 
-    Returns the first one's gradients, and the weights and the means of the loss terms after the last.
+    Returns gradients, all weights in one tensor (Adam makes something of gradients that are next to nothing), loss terms.
     """
-    gradients, parameters = [], [*training.model.parameters(), *training.criterion.parameters()]
-    for order in epoch_order(len(windows), seed=0, epoch=1)[: 3 * together].split(together):
-        own = distributed.own_windows(order, together // distributed.processes())
-        train_step(training.model, training.criterion, windows.batch(own), training.optimiser, training.schedule,
-                   training.progress, clip_norm=1e9, guard=False)
-        gradients += [p.grad.clone() for p in parameters]
-    return gradients[: len(parameters)], [p.detach().clone() for p in parameters], training.progress.sums / 3
+    own = distributed.own_windows(epoch_order(len(windows), seed=0, epoch=1)[:together], together // distributed.processes())
+    train_step(training.model, training.criterion, windows.batch(own), training.optimiser, training.schedule,
+               training.progress, clip_norm=1e9, guard=False)
+    parameters = [*training.model.parameters(), *training.criterion.parameters()]
+    return [p.grad.clone() for p in parameters], [torch.cat([p.detach().flatten() for p in parameters])], [
+        training.progress.sums]
 
 
 # The CMU main, with more done at its end, or in which the second process meets its fate in a step.
@@ -106,9 +105,9 @@ def compare(data, folder):
     training, test = network_and_windows(data)
     windows = training.windows['train']
     errors = [scores(training, test, batch_size) for batch_size in (10, 100)]
-    done = steps(training, windows, 32)
+    done = one_step(training, windows, 32)
     frames = torch.full_like(windows.frames, torch.inf) if distributed.rank() else windows.frames
-    bad = steps(training, replace(windows, frames=frames), 32)
+    bad = one_step(training, replace(windows, frames=frames), 32)
     torch.save([errors, done, bad[1], training.progress.bad_steps], f'{folder}/{distributed.rank()}.pt')
 
 
@@ -135,14 +134,14 @@ def test_evaluation_and_training_steps_are_those_of_one_process(whole, sample_cm
         for errors in found:
             assert all(torch.equal(ours, theirs) for ours, theirs in zip(errors, expected, strict=True))
 
-    gradients, after, terms = steps(training, training.windows['train'], 32)
-    for found, expected in ((first[1][0], gradients), (first[1][1], after), ([first[1][2]], [terms])):
+    gradients, after, terms = one_step(training, training.windows['train'], 32)
+    for found, expected in zip(first[1], (gradients, after, terms), strict=True):
         assert max(float((ours - theirs).norm() / theirs.norm()) for ours, theirs in zip(found, expected, strict=True)) < 1e-5
     for parts in (0, 1):
         assert all(torch.equal(ours, theirs) for ours, theirs in zip(first[1][parts], second[1][parts], strict=True))
 
     for process in (first, second):
-        assert process[3] == 3, 'a bad step of one process is one of all'
+        assert process[3] == 1, 'a bad step of one process is one of all'
         assert all(torch.equal(ours, theirs) for ours, theirs in zip(process[1][1], process[2], strict=True))
 
 

@@ -25,4 +25,5 @@ class StopRequest:
             raise KeyboardInterrupt
         self.number = number
         if distributed.rank() == 0:
-            print('\nstopping after this step; once more to stop at once', file=sys.stderr)
+            when = 'after this step' if distributed.processes() == 1 else 'at the next reading of the loss'
+            print(f'\nstopping {when}; once more to stop at once', file=sys.stderr)
