@@ -1,5 +1,6 @@
 """Errors and the training loss (KSOF section 3.5). Poses are in mm; T frames of N = 3 J coordinates."""
 import math
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -55,12 +56,15 @@ class KSOFLoss(nn.Module):
         self.log_a = nn.Parameter(torch.tensor(math.log(TYPICAL_ERROR_MM) / 2))
         self.log_b = nn.Parameter(torch.tensor(math.log(TYPICAL_ERROR_MM)))
 
-    def forward(self, prediction: Prediction, truth: Tensor) -> LossTerms:
-        """Predictions and truth (B, T_out, N) in mm -> named terms."""
-        fused = mpjpe(prediction.fused, truth)
-        temporal = mpjpe(prediction.temporal, truth)
-        spatial = mpjpe(prediction.spatial, truth)
-        jps = joint_point_smoothness(prediction.fused)
+    def forward(self, prediction: Prediction, truth: Tensor,
+                average: Callable[[Sequence[Tensor]], Sequence[Tensor]] = tuple) -> LossTerms:
+        """Predictions and truth (B, T_out, N) in mm -> named terms.
+
+        `average` makes means over a larger batch, of which this is a part, of this batch's, before any is squared.
+        """
+        fused, temporal, spatial, jps = average((
+            mpjpe(prediction.fused, truth), mpjpe(prediction.temporal, truth), mpjpe(prediction.spatial, truth),
+            joint_point_smoothness(prediction.fused)))
         weighted_spatial = spatial / 2 * torch.exp(-2 * self.log_a) + self.log_a
         weighted_temporal = (temporal**2 + self.jps_weight * jps**2) / 2 * torch.exp(-2 * self.log_b) + self.log_b
         total = fused + weighted_spatial + weighted_temporal

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from asf_sample import write_amc, write_asf
 from test_predict import bvh_text, world_positions
+from torch.distributed.run import get_args_parser
 
 import utils.run
 from tests.conftest import PROJECT, few_frames
@@ -153,6 +154,9 @@ def follow(provide, run, tmp_path, monkeypatch):
         for place, words in commands:
             while '=' in words[0]:  # a variable of the environment
                 words = words[1:]
+            if words[0] == 'torchrun':  # what it starts is run in one process; test_distributed.py has two
+                started = get_args_parser().parse_args(words[1:])
+                words = ['python', started.training_script, *started.training_script_args]
             if words[0] != 'python':
                 check_unrun(place, words)
             else:
@@ -191,6 +195,7 @@ def test_commands_are_found():
     ('python tools/compare.py RUN --colours', 'unrecognized arguments: --colours'),
     ('python tools/predict.py CHECKPOINT MOTION --output x.csv', 'unrecognized arguments: --output'),
     ('python tools/compare.py nowhere', 'nowhere: no such run'),
+    ('torchrun --nproc_per_node 2 main_cmu_3d.py --data_dir DATA --colour red', 'unrecognized arguments: --colour red'),
     ('make everything', 'no such target'),
     ('pip install -r nothing.txt', 'no such file'),
     ('curl example', 'neither run nor excused'),

@@ -16,6 +16,7 @@ import numpy
 import torch
 from filelock import FileLock, Timeout
 
+from utils import distributed
 from utils.errors import InputError
 from utils.files import UNFINISHED, remove_leftovers, whole_file, write_text
 
@@ -51,7 +52,8 @@ def start_run(folder: Path, options: dict[str, Any]) -> FileLock:
         log.warning('%s held an earlier run, now moved to %s (add --is_load to go on with a run instead)', folder, kept)
         lock.release()
         lock = lock_run(folder)
-    write_text(folder / 'options.json', json.dumps({'options': options, **environment()}, indent=2) + '\n')
+    made = {'options': options, **environment(), 'processes': distributed.processes()}
+    write_text(folder / 'options.json', json.dumps(made, indent=2) + '\n')
     return lock
 
 

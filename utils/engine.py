@@ -11,6 +11,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from tqdm import tqdm
 
 from model.losses import KSOFLoss, LossTerms
+from utils import distributed
 from utils.data.skeleton import Skeleton
 from utils.data.windows import Batch, Windows
 from utils.errors import DivergedError
@@ -59,17 +60,19 @@ def train_epoch(model: nn.Module, criterion: KSOFLoss, windows: Windows, optimis
                 stop: Callable[[], bool], after_reading: Callable[[], None], amp: bool = False) -> dict[str, float]:
     """The rest of one pass over the windows in the given order; a last, smaller batch is left out. Returns mean loss terms.
 
+    Of several processes each takes `batch_size` windows of a step.
     Every REPORT_EVERY steps, and when `stop` says so, the loss is read and `after_reading` is called, which may save and
     may raise. A step whose loss or gradient is not finite changes nothing. Raises DivergedError when there are more than
     `skip_bad_steps` of them.
     """
     model.train()
-    steps = max(1, len(order) // batch_size)
-    todo = order[: steps * batch_size][progress.step * batch_size:]
+    together = batch_size * distributed.processes()
+    steps = max(1, len(order) // together)
+    todo = distributed.own_windows(order[: steps * together], batch_size)[progress.step * batch_size:]
     means = read_progress(progress)
     started = time.perf_counter() - progress.seconds
-    with tqdm(total=steps * batch_size, initial=progress.step * batch_size, desc=title, unit=' windows', leave=False,
-              dynamic_ncols=True) as bar:
+    with tqdm(total=steps * together, initial=progress.step * together, desc=title, unit=' windows', leave=False,
+              dynamic_ncols=True, disable=distributed.rank() > 0) as bar:
         for batch in windows.batches(batch_size, order=todo):
             train_step(model, criterion, batch, optimiser, schedule, progress, clip_norm=clip_norm,
                        guard=skip_bad_steps > 0, amp=amp)
@@ -77,21 +80,24 @@ def train_epoch(model: nn.Module, criterion: KSOFLoss, windows: Windows, optimis
                 means = read_progress(progress)
                 progress.seconds = time.perf_counter() - started
                 if progress.bad_steps > skip_bad_steps:
-                    raise diverged(progress, windows, order, batch_size, title)
+                    raise diverged(progress, windows, order, together, title)
+                distributed.average_norms(model)
                 bar.set_postfix({name: f'{value:.1f}' for name, value in means.items()}, refresh=False)
-                bar.update(progress.step * batch_size - bar.n)
+                bar.update(progress.step * together - bar.n)
                 after_reading()
-    return means | {'windows_per_s': progress.step * batch_size / progress.seconds}
+    return means | {'windows_per_s': progress.step * together / progress.seconds}
 
 
 def train_step(model: nn.Module, criterion: KSOFLoss, batch: Batch, optimiser: Optimizer, schedule: LRScheduler,
                progress: EpochProgress, *, clip_norm: float, guard: bool, amp: bool = False) -> None:
     """One step; weights stay as they are where loss or gradient is not finite. guard: so do the batch norms' averages."""
     kept = [buffer.clone() for buffer in model.buffers()] if guard else []
-    terms = criterion(predict_mixed(model, batch.observed, batch.coefficients, amp=amp), batch.future)
+    prediction = predict_mixed(model, batch.observed, batch.coefficients, amp=amp)
+    terms = criterion(prediction, batch.future, distributed.means_of_all)
     optimiser.zero_grad(set_to_none=True)
     terms.total.backward()
     parameters = [p for group in optimiser.param_groups for p in group['params']]
+    distributed.average([p.grad for p in parameters if p.grad is not None])
     norm = nn.utils.clip_grad_norm_(parameters, clip_norm)
     bad = ~(norm.isfinite() & terms.total.isfinite())
     # Fused optimisers leave a step out on the device where this is 1: the way mixed precision skips overflown steps.
@@ -128,12 +134,13 @@ def diverged(progress: EpochProgress, windows: Windows, order: Tensor, batch_siz
 def evaluate(predict: Callable[..., Tensor], windows: Windows, skeleton: Skeleton, *, batch_size: int,
              title: str) -> FrameErrors:
     """Errors of one predictor, (observed, coefficients) -> (B, T_out, N), on every window of a split."""
+    own = distributed.own_batches(len(windows), batch_size)
     parts = [
         frame_errors(predict(batch.observed, batch.coefficients), batch.future_all, skeleton)
-        for batch in tqdm(windows.batches(batch_size), total=-(-len(windows) // batch_size), desc=title, unit=' batches',
-                          leave=False, dynamic_ncols=True)
+        for batch in tqdm(windows.batches(batch_size, order=own), total=-(-len(own) // batch_size), desc=title,
+                          unit=' batches', leave=False, dynamic_ncols=True, disable=distributed.rank() > 0)
     ]
-    return FrameErrors(*(torch.cat(part).cpu() for part in zip(*parts, strict=True)))
+    return FrameErrors(*(distributed.all_rows(torch.cat(part).cpu(), own, len(windows)) for part in zip(*parts, strict=True)))
 
 
 def validate(model: nn.Module, windows: Windows, skeleton: Skeleton, *, batch_size: int) -> float:

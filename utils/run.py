@@ -12,7 +12,7 @@ from filelock import FileLock
 from model.baselines import ConstantVelocity, ZeroVelocity
 from model.ksof import KSOF
 from opt import SHAPE, TRAINING, parse
-from utils import checkpoint
+from utils import checkpoint, distributed
 from utils.data.reader import Reader, find_root
 from utils.data.sample import is_sample
 from utils.data.windows import Windows, build_windows
@@ -21,7 +21,7 @@ from utils.errors import DivergedError, InputError, Stopped, reading
 from utils.metrics import by_action
 from utils.precision import use_tf32
 from utils.report import ActionTable, Results, results_of, write_all
-from utils.training import Training, build_training, restore, state_of, train
+from utils.training import Training, build_training, restore, save_last, train
 
 log = logging.getLogger('ksof')
 
@@ -29,36 +29,42 @@ log = logging.getLogger('ksof')
 def main(reader: Reader, defaults: dict[str, Any], argv: list[str] | None = None) -> int:
     """Run a main and return its exit code: 0; 2 for input that cannot be used; 1 for a diverged loss or a full disk; 130 for
     Ctrl-C, 143 for SIGTERM."""
-    log_to_terminal()
     try:
-        options = parse(reader.name, reader.title, defaults, node_n=reader.skeleton.node_n, argv=argv)
-        run(reader, options)
+        with distributed.process_group():
+            log_to_terminal()
+            options = parse(reader.name, reader.title, defaults, node_n=reader.skeleton.node_n, argv=argv)
+            run(reader, options)
     except InputError as error:
-        print(f'error: {error}', file=sys.stderr)
+        distributed.say(f'error: {error}')
         return 2
     except DivergedError as error:
-        print(f'error: {error}', file=sys.stderr)
+        distributed.say(f'error: {error}')
         return 1
     except (MemoryError, torch.OutOfMemoryError):
-        print('error: not enough memory: lower --batch_size, --test_batch_size or --d_model', file=sys.stderr)
+        distributed.say('error: not enough memory: lower --batch_size, --test_batch_size or --d_model')
         return 1
     except OSError as error:
         where = f'{error.filename}: ' if error.filename else ''
-        print(f'error: {where}{error.strerror or error}', file=sys.stderr)
+        distributed.say(f'error: {where}{error.strerror or error}')
         return 1
     except Stopped as stopped:
-        print(f'{stopped}; the same command with --is_load goes on', file=sys.stderr)
+        distributed.say(f'{stopped}; the same command with --is_load goes on')
         return 128 + stopped.number
     except KeyboardInterrupt:
-        print('\nstopped; a run that had begun goes on with --is_load', file=sys.stderr)
+        distributed.say('\nstopped; a run that had begun goes on with --is_load')
         return 130
+    except RuntimeError as error:
+        if not distributed.is_lost(error):
+            raise
+        distributed.say('error: another process of this run has ended: see what it, or torchrun, says of it')
+        return 1
     return 0
 
 
 def log_to_terminal() -> None:
     """Messages go to stderr as they are; tables alone go to stdout."""
     log.handlers = [logging.StreamHandler(sys.stderr)]
-    log.setLevel(logging.INFO)
+    log.setLevel(logging.ERROR if distributed.rank() else logging.INFO)
     log.propagate = False
 
 
@@ -70,32 +76,37 @@ def run(reader: Reader, options: argparse.Namespace) -> None:
     folder = checkpoint.RUNS / options.exp
     root = find_root(options.data_dir, reader)
     model = build_model(options).to(device)
+    distributed.share_norms(model)
+    if rank := distributed.rank():  # the same weights in all processes, but each its own dropout
+        torch.manual_seed(options.seed + 1_000_003 * rank)
     # The test files are read before training too: what is wrong with them shows now and not after it.
-    windows = {split: load_windows(reader, root, split, options, device)
-               for split in (('test',) if options.is_eval else ('train', 'validation', 'test'))}
+    with distributed.first_then_others():
+        windows = {split: load_windows(reader, root, split, options, device)
+                   for split in (('test',) if options.is_eval else ('train', 'validation', 'test'))}
     if options.is_eval:
         print(evaluate_run(reader, root, windows['test'], options, folder, model, device))
         return
     training = build_training(model, windows, reader.skeleton, options, folder)
-    lock = go_on(training) if options.is_load else checkpoint.start_run(folder, vars(options))
+    lock = go_on(training) if options.is_load else distributed.on_first(lambda: checkpoint.start_run(folder, vars(options)))
     try:
         announce(training, device)
         if not options.is_load:
-            checkpoint.save(folder / checkpoint.LAST, state_of(training))  # from here on a stopped run can go on
+            save_last(training)  # from here on a stopped run can go on
         train(training)
         print(evaluate_run(reader, root, windows['test'], options, folder, model, device))
     finally:
-        lock.release()
+        if lock:
+            lock.release()
 
 
-def go_on(training: Training) -> FileLock:
-    """Lock the run folder and take the run up where its last checkpoint, or the one of --ckpt, was saved."""
+def go_on(training: Training) -> FileLock | None:
+    """Lock the run folder, on rank 0, and take the run up where its last checkpoint, or the one of --ckpt, was saved."""
     options, folder = training.options, training.folder
     with reading(folder):
         begun = folder.is_dir()
     if not begun and not options.ckpt:
         raise InputError(f'{folder / checkpoint.LAST}: no checkpoint there; train first, or name one with --ckpt')
-    lock = checkpoint.lock_run(folder)
+    lock = distributed.on_first(lambda: checkpoint.lock_run(folder))
     path = Path(options.ckpt or '')
     state, path = (checkpoint.load(path), path) if options.ckpt else checkpoint.load_last(folder)
     checkpoint.check_settings(state, vars(options), SHAPE + TRAINING, path)
@@ -107,7 +118,7 @@ def go_on(training: Training) -> FileLock:
 def choose_device(name: str) -> torch.device:
     """The device of --cuda_idx; the CPU, with one warning, where CUDA or MPS is asked for and not there."""
     try:
-        device = torch.device(name)
+        device = distributed.own_device(torch.device(name))
     except RuntimeError:
         raise InputError(f'--cuda_idx {name}: not a device; use cuda:0, mps or cpu') from None
     if device.type == 'cuda':
@@ -151,13 +162,15 @@ def announce(training: Training, device: torch.device) -> None:
     parameters = sum(p.numel() for p in training.model.parameters())
     log.info('options: %s', ' '.join(f'{name}={value}' for name, value in sorted(vars(training.options).items())))
     log.info('%s; revision %s', device, checkpoint.environment()['git_revision'])
+    if distributed.processes() > 1:
+        log.info('%d processes of %d windows a step', distributed.processes(), training.options.batch_size)
     log.info('%.2f M parameters; %d training and %d validation windows; run folder %s', parameters / 1e6,
              len(training.windows['train']), len(training.windows['validation']), training.folder)
 
 
 def evaluate_run(reader: Reader, root: Path, windows: Windows, options: argparse.Namespace, folder: Path, model: KSOF,
-                 device: torch.device) -> str:
-    """Score the run's best checkpoint and both baselines on the test windows, write the tables, return their text."""
+                 device: torch.device) -> str | None:
+    """Score the run's best checkpoint and both baselines on the test windows, write the tables, return their text (on rank 0)."""
     path = Path(options.ckpt) if options.ckpt and options.is_eval else folder / checkpoint.BEST
     state = checkpoint.load(path)
     checkpoint.check_settings(state, vars(options), SHAPE, path)
@@ -167,8 +180,12 @@ def evaluate_run(reader: Reader, root: Path, windows: Windows, options: argparse
     protocol = 'all' if options.test_sample_num < 0 else str(options.test_sample_num)
     results: Results = results_of(windows, reader, protocol=protocol, epoch=state['epoch'], selected_on='validation',
                                   methods=methods, sample=is_sample(root))
-    folder.mkdir(parents=True, exist_ok=True)
-    return write_all(results, folder)
+
+    def write() -> str:
+        folder.mkdir(parents=True, exist_ok=True)
+        return write_all(results, folder)
+
+    return distributed.on_first(write)
 
 
 def score_methods(model: KSOF, windows: Windows, reader: Reader, options: argparse.Namespace,

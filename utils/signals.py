@@ -3,6 +3,8 @@ import signal
 import sys
 from types import FrameType
 
+from utils import distributed
+
 
 class StopRequest:
     """While entered, the first SIGTERM or Ctrl-C is kept in `number`; a second one ends the program at once."""
@@ -22,4 +24,6 @@ class StopRequest:
         if self.number is not None:
             raise KeyboardInterrupt
         self.number = number
-        print('\nstopping after this step; once more to stop at once', file=sys.stderr)
+        if distributed.rank() == 0:
+            when = 'after this step' if distributed.processes() == 1 else 'at the next reading of the loss'
+            print(f'\nstopping {when}; once more to stop at once', file=sys.stderr)

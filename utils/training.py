@@ -17,7 +17,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from model.ksof import KSOF
 from model.losses import KSOFLoss
-from utils import checkpoint
+from utils import checkpoint, distributed
 from utils.curves import Curves
 from utils.data.skeleton import Skeleton
 from utils.data.windows import Windows
@@ -59,10 +59,13 @@ class Training:
 def build_training(model: KSOF, windows: dict[str, Windows], skeleton: Skeleton, options: argparse.Namespace,
                    folder: Path) -> Training:
     """A run that has not begun, on the device of its windows."""
-    device = windows['train'].frames.device
+    device, together = windows['train'].frames.device, options.batch_size * distributed.processes()
+    if distributed.processes() > 1 and len(windows['train']) < together:
+        raise InputError(f'--batch_size {options.batch_size}: a step of {distributed.processes()} processes takes {together} '
+                         f'windows, there are {len(windows["train"])}')
     criterion = KSOFLoss(options.jps_weight).to(device)
     optimiser = build_optimiser(model, criterion, options)
-    schedule = build_schedule(optimiser, options, steps_per_epoch=max(1, len(windows['train']) // options.batch_size))
+    schedule = build_schedule(optimiser, options, steps_per_epoch=max(1, len(windows['train']) // together))
     return Training(model, build_network(model, options), criterion, optimiser, schedule, windows, skeleton, options, folder,
                     epoch_start(device), Curves(folder))
 
@@ -98,15 +101,22 @@ def build_schedule(optimiser: Optimizer, options: argparse.Namespace, *, steps_p
 
 
 def state_of(training: Training) -> checkpoint.Checkpoint:
-    """Everything needed to go on, as tensors and plain containers."""
+    """Everything needed to go on, as tensors and plain containers; of several processes all must ask for it."""
+    random, *random_of_others = distributed.gather(checkpoint.random_states(training.progress.sums.device))
     return {
         'model': training.model.state_dict(), 'criterion': training.criterion.state_dict(),
         'optimiser': training.optimiser.state_dict(), 'schedule': training.schedule.state_dict(),
         'step': training.schedule.last_epoch, 'epoch': len(training.history), 'progress': vars(training.progress),
         'history': training.history, 'best': training.best, 'options': vars(training.options),
         'training_windows': len(training.windows['train']),
-        'random': checkpoint.random_states(training.progress.sums.device),
+        'random': random, 'random_of_others': random_of_others,
     }
+
+
+def save_last(training: Training) -> None:
+    """Save what `--is_load` goes on from."""
+    state = state_of(training)
+    distributed.on_first(lambda: checkpoint.save(training.folder / checkpoint.LAST, state))
 
 
 def restore(training: Training, state: checkpoint.Checkpoint, path: Path) -> None:
@@ -114,6 +124,11 @@ def restore(training: Training, state: checkpoint.Checkpoint, path: Path) -> Non
     windows = len(training.windows['train'])
     if state.get('training_windows') != windows:
         raise InputError(f'{path}: was made with {state.get("training_windows")} training windows, this data has {windows}')
+    with checkpoint.fitting(path):
+        processes = 1 + len(state.get('random_of_others', []))
+    if processes != distributed.processes():
+        raise InputError(f'{path}: was made by {processes} processes, this run has {distributed.processes()}: start '
+                         f'{"one without torchrun" if processes == 1 else f"{processes} with torchrun"}')
     with checkpoint.fitting(path):
         load_state(training, state)
 
@@ -128,7 +143,8 @@ def load_state(training: Training, state: checkpoint.Checkpoint) -> None:
     training.progress = EpochProgress(**{name: value.to(device) if hasattr(value, 'to') else value
                                          for name, value in state['progress'].items()})
     training.history = list(state['history'])
-    checkpoint.restore_random_states(state['random'], device)
+    random = [state['random'], *state.get('random_of_others', [])][distributed.rank()]
+    checkpoint.restore_random_states(random, device)
 
 
 def train(training: Training) -> None:
@@ -137,8 +153,9 @@ def train(training: Training) -> None:
     with StopRequest() as request:
         while len(training.history) < training.options.epoch:
             run_epoch(training, request)
-            if request.number:
-                raise Stopped(request.number, f'stopped after epoch {len(training.history)}, saved in {last}')
+            [number] = distributed.largest(request.number or 0)
+            if number:
+                raise Stopped(number, f'stopped after epoch {len(training.history)}, saved in {last}')
 
 
 def run_epoch(training: Training, request: StopRequest) -> None:
@@ -148,19 +165,22 @@ def run_epoch(training: Training, request: StopRequest) -> None:
 
     def after_reading() -> None:
         nonlocal saved
-        if request.number or time.monotonic() - saved >= 60 * options.save_minutes:
-            checkpoint.save(folder / checkpoint.LAST, state_of(training))
+        due = time.monotonic() - saved >= 60 * options.save_minutes
+        number, due = distributed.largest(request.number or 0, due)  # several processes save and stop together
+        if number or due:
+            save_last(training)
             saved = time.monotonic()
-        if request.number:
-            raise Stopped(request.number, f'stopped in epoch {epoch}, after step {training.progress.step}, saved in '
-                                          f'{folder / checkpoint.LAST}')
+        if number:
+            raise Stopped(number, f'stopped in epoch {epoch}, after step {training.progress.step}, saved in '
+                                  f'{folder / checkpoint.LAST}')
 
     order = epoch_order(len(training.windows['train']), seed=options.seed, epoch=epoch)
     with tf32(options.tf32):
         means = train_epoch(training.network, training.criterion, training.windows['train'], training.optimiser,
                             training.schedule, training.progress, batch_size=options.batch_size, clip_norm=options.clip_norm,
                             skip_bad_steps=options.skip_bad_steps, order=order, title=f'epoch {epoch}/{options.epoch}',
-                            stop=lambda: request.number is not None, after_reading=after_reading, amp=options.amp)
+                            stop=lambda: request.number is not None and distributed.processes() == 1,
+                            after_reading=after_reading, amp=options.amp)
     finish_epoch(training, means)
 
 
@@ -181,11 +201,15 @@ def finish_epoch(training: Training, means: dict[str, float]) -> None:
     training.progress = epoch_start(training.progress.sums.device)
     best = training.best or training.history[-1]
     state = state_of(training)
-    if best is training.history[-1]:
-        checkpoint.save(folder / checkpoint.BEST, state)
-    write_text(folder / 'history.csv', history_csv(training.history))
-    checkpoint.save(folder / checkpoint.LAST, state)
-    training.curves.update(training.history)
+
+    def write() -> None:
+        if best is training.history[-1]:
+            checkpoint.save(folder / checkpoint.BEST, state)
+        write_text(folder / 'history.csv', history_csv(training.history))
+        checkpoint.save(folder / checkpoint.LAST, state)
+        training.curves.update(training.history)
+
+    distributed.on_first(write)
     log.info(epoch_line(training.history[-1], options.epoch, best))
 
 
