@@ -13,7 +13,11 @@ Group = argparse._ArgumentGroup
 SHAPE = ('dataset', 'input_n', 'output_n', 'node_n', 'dct_n', 'num_gcn', 'd_model', 'tcn_axis', 'topk')
 # What must not change when a run goes on: with these the same, a stopped run ends as one that was never stopped.
 TRAINING = ('skip_rate', 'batch_size', 'dropout', 'lr_now', 'lr_end', 'warmup_steps', 'optimizer', 'weight_decay', 'clip_norm',
-            'jps_weight', 'amp', 'tf32', 'compile', 'seed')
+            'jps_weight', 'velocity_weight', 'mirror', 'stretch', 'balance', 'average', 'amp', 'tf32', 'compile', 'seed')
+# What --recipe sets, beyond the paper; chosen on CMU validation data (docs/results.md).
+RECIPES: dict[str, dict[str, float]] = {
+    'accurate': {'mirror': 0.5, 'stretch': 0.2, 'balance': 0.5, 'average': 0.998, 'velocity_weight': 1.0},
+}
 
 
 def at_least(least: float, kind: type = int, *, most: int = 10**6) -> Any:
@@ -85,6 +89,22 @@ def add_training(training: Group) -> None:
     training.add_argument('--clip_norm', type=at_least(1e-6, float), default=1.0, help='largest gradient norm of a step')
     training.add_argument('--jps_weight', type=at_least(0, float), default=1.0,
                           help='weight of the squared joint point smoothness in the loss; 0 drops it')
+    training.add_argument('--velocity_weight', type=at_least(0, float), default=0.0,
+                          help='weight of the error of velocities between frames in the loss; not in the paper')
+    training.add_argument('--mirror', type=at_least(0, float), default=0.0,
+                          help='share of training windows whose left and right change places, up to 1; not in the paper')
+    training.add_argument('--stretch', type=at_least(0, float), default=0.0,
+                          help='training windows run up to 1 + this times faster or slower; not in the paper')
+    training.add_argument('--balance', type=at_least(0, float), default=0.0,
+                          help='draw an action\'s windows less often the more it has: 0 each once an epoch, 1 all actions '
+                               'equally often; not in the paper')
+    training.add_argument('--average', type=at_least(0, float), default=0.0, metavar='DECAY',
+                          help='evaluate and save a running average of the weights that forgets by this factor a step, below 1; '
+                               'not in the paper')
+    training.add_argument('--recipe', choices=tuple(RECIPES),
+                          help='other defaults for the options above, for accuracy beyond the paper: ' + '; '.join(
+                              f'{name}: ' + ' '.join(f'--{option} {value:g}' for option, value in recipe.items())
+                              for name, recipe in RECIPES.items()))
     training.add_argument('--skip_bad_steps', type=at_least(0), default=0,
                           help='steps of an epoch that may be skipped for a loss or gradient that is not finite; one more stops')
     training.add_argument('--amp', action='store_true', help='CUDA: train with products in bfloat16; evaluation stays in float32')
@@ -108,15 +128,19 @@ def parse(dataset: str, title: str, defaults: dict[str, Any], *, node_n: int,
           argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Options of one main. node_n: the coordinates its dataset has. InputError on anything that cannot be meant."""
     options = parser(dataset, title, defaults).parse_args(argv)
+    if options.recipe:
+        options = parser(dataset, title, defaults | RECIPES[options.recipe]).parse_args(argv)
     frames = options.input_n + options.output_n
     if options.node_n != node_n:
         raise InputError(f'--node_n {options.node_n}: {title} has {node_n} predicted coordinates; use --node_n {node_n}')
     if options.dct_n > frames:
         raise InputError(f'--dct_n {options.dct_n}: a window of {frames} frames has no more than {frames} coefficients')
-    if options.dropout >= 1:
-        raise InputError(f'--dropout {options.dropout}: must be below 1')
-    if options.lr_end > 1:
-        raise InputError(f'--lr_end {options.lr_end}: a share of --lr_now, from 0 to 1')
+    for name in ('dropout', 'average'):
+        if getattr(options, name) >= 1:
+            raise InputError(f'--{name} {getattr(options, name)}: must be below 1')
+    for name, what in (('lr_end', 'of --lr_now'), ('mirror', 'of the windows')):
+        if getattr(options, name) > 1:
+            raise InputError(f'--{name} {getattr(options, name)}: a share {what}, from 0 to 1')
     if options.is_eval and options.is_load:
         raise InputError('--is_eval evaluates a finished run, --is_load goes on training one: give one of them')
     if options.ckpt and not (options.is_eval or options.is_load):
@@ -133,4 +157,6 @@ def run_name(options: argparse.Namespace) -> str:
         name += f'_tcn-{options.tcn_axis}'
     if options.topk != 'in_place':
         name += f'_topk-{options.topk}'
+    if options.recipe:
+        name += f'_{options.recipe}'
     return name

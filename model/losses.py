@@ -45,27 +45,30 @@ class LossTerms(NamedTuple):
 class KSOFLoss(nn.Module):
     """MPJPE of the fused prediction, plus both paths weighted by learned uncertainties a (S-GCN) and b (K-TCN and JPS).
 
-    total = MPJPE(Y) + L_S / (2 a^2) + L_T / (2 b^2) + log a + log b with L_T = L_K^2 + jps_weight * JPS(Y)^2. The
+    total = MPJPE(Y) + L_S / (2 a^2) + L_T / (2 b^2) + log a + log b with L_T = L_K^2 + jps_weight * JPS(Y)^2, and beyond the
+    paper velocity_weight times the mean error of the fused velocities. The
     logarithms are the parameters, which keeps a and b positive. For given losses the total is least at a^2 = L_S,
     b^2 = L_T; starting there for a typical error spares the thousands of steps that a, b = 1 would need to get there.
     """
 
-    def __init__(self, jps_weight: float = 1.0):
+    def __init__(self, jps_weight: float = 1.0, velocity_weight: float = 0.0):
         super().__init__()
-        self.jps_weight = jps_weight
+        self.jps_weight, self.velocity_weight = jps_weight, velocity_weight
         self.log_a = nn.Parameter(torch.tensor(math.log(TYPICAL_ERROR_MM) / 2))
         self.log_b = nn.Parameter(torch.tensor(math.log(TYPICAL_ERROR_MM)))
 
     def forward(self, prediction: Prediction, truth: Tensor,
                 average: Callable[[Sequence[Tensor]], Sequence[Tensor]] = tuple) -> LossTerms:
-        """Predictions and truth (B, T_out, N) in mm -> named terms.
+        """Predictions and truth (B, T_out, N) in mm -> named terms; the velocities' error is in the total alone.
 
         `average` makes means over a larger batch, of which this is a part, of this batch's, before any is squared.
         """
-        fused, temporal, spatial, jps = average((
-            mpjpe(prediction.fused, truth), mpjpe(prediction.temporal, truth), mpjpe(prediction.spatial, truth),
-            joint_point_smoothness(prediction.fused)))
+        means = [mpjpe(prediction.fused, truth), mpjpe(prediction.temporal, truth), mpjpe(prediction.spatial, truth),
+                 joint_point_smoothness(prediction.fused)]
+        if self.velocity_weight:
+            means.append(mpjpe(prediction.fused.diff(dim=1), truth.diff(dim=1)))
+        fused, temporal, spatial, jps, *velocity = average(means)
         weighted_spatial = spatial / 2 * torch.exp(-2 * self.log_a) + self.log_a
         weighted_temporal = (temporal**2 + self.jps_weight * jps**2) / 2 * torch.exp(-2 * self.log_b) + self.log_b
-        total = fused + weighted_spatial + weighted_temporal
+        total = fused + weighted_spatial + weighted_temporal + self.velocity_weight * sum(velocity)
         return LossTerms(total, fused, temporal, spatial, jps, self.log_a.exp().detach(), self.log_b.exp().detach())

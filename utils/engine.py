@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
+from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
 
 from model.losses import KSOFLoss, LossTerms
@@ -28,9 +29,15 @@ class FrameErrors(NamedTuple):
     predicted_joints: Tensor
 
 
-def epoch_order(windows: int, *, seed: int, epoch: int) -> Tensor:
-    """The order in which an epoch takes the windows: a function of seed and epoch alone, so that resuming repeats it."""
-    return torch.randperm(windows, generator=torch.Generator().manual_seed(seed * 1_000_003 + epoch))
+def epoch_order(windows: int, *, seed: int, epoch: int, weights: Tensor | None = None) -> Tensor:
+    """The order in which an epoch takes the windows: a function of seed and epoch alone, so that resuming repeats it.
+
+    Each once; with weights (W,) as many are drawn, each as often as its weight says.
+    """
+    generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
+    if weights is None:
+        return torch.randperm(windows, generator=generator)
+    return torch.multinomial(weights, windows, replacement=True, generator=generator)
 
 
 @dataclass
@@ -57,10 +64,11 @@ def epoch_start(device: torch.device) -> EpochProgress:
 
 def train_epoch(model: nn.Module, criterion: KSOFLoss, windows: Windows, optimiser: Optimizer, schedule: LRScheduler,
                 progress: EpochProgress, *, batch_size: int, clip_norm: float, skip_bad_steps: int, order: Tensor, title: str,
-                stop: Callable[[], bool], after_reading: Callable[[], None], amp: bool = False) -> dict[str, float]:
+                stop: Callable[[], bool], after_reading: Callable[[], None], amp: bool = False,
+                averaged: AveragedModel | None = None) -> dict[str, float]:
     """The rest of one pass over the windows in the given order; a last, smaller batch is left out. Returns mean loss terms.
 
-    Of several processes each takes `batch_size` windows of a step.
+    averaged follows the model's weights. Of several processes each takes `batch_size` windows of a step.
     Every REPORT_EVERY steps, and when `stop` says so, the loss is read and `after_reading` is called, which may save and
     may raise. A step whose loss or gradient is not finite changes nothing. Raises DivergedError when there are more than
     `skip_bad_steps` of them.
@@ -76,12 +84,15 @@ def train_epoch(model: nn.Module, criterion: KSOFLoss, windows: Windows, optimis
         for batch in windows.batches(batch_size, order=todo):
             train_step(model, criterion, batch, optimiser, schedule, progress, clip_norm=clip_norm,
                        guard=skip_bad_steps > 0, amp=amp)
+            if averaged:
+                averaged.update_parameters(model)
             if progress.step % REPORT_EVERY == 0 or progress.step == steps or stop():
                 means = read_progress(progress)
                 progress.seconds = time.perf_counter() - started
                 if progress.bad_steps > skip_bad_steps:
                     raise diverged(progress, windows, order, together, title)
-                distributed.average_norms(model)
+                for network in filter(None, (model, averaged)):
+                    distributed.average_norms(network)
                 bar.set_postfix({name: f'{value:.1f}' for name, value in means.items()}, refresh=False)
                 bar.update(progress.step * together - bar.n)
                 after_reading()

@@ -13,6 +13,7 @@ from model.baselines import ConstantVelocity, ZeroVelocity
 from model.ksof import KSOF
 from opt import SHAPE, TRAINING, parse
 from utils import checkpoint, distributed
+from utils.data.augment import Augmentation
 from utils.data.reader import Reader, find_root
 from utils.data.sample import is_sample
 from utils.data.windows import Windows, build_windows
@@ -151,10 +152,14 @@ def build_model(options: argparse.Namespace) -> KSOF:
 
 
 def load_windows(reader: Reader, root: Path, split: str, options: argparse.Namespace, device: torch.device) -> Windows:
-    """The windows of one split under the options' protocol."""
-    return build_windows(reader, root, split, input_n=options.input_n, output_n=options.output_n, dct_n=options.dct_n,
-                         skip_rate=options.skip_rate, test_sample_num=options.test_sample_num, device=device,
-                         allow_missing=options.allow_missing)
+    """The windows of one split under the options' protocol; only those of training are changed as they are taken."""
+    windows = build_windows(reader, root, split, input_n=options.input_n, output_n=options.output_n, dct_n=options.dct_n,
+                            skip_rate=options.skip_rate, test_sample_num=options.test_sample_num, device=device,
+                            allow_missing=options.allow_missing)
+    if split == 'train' and (options.mirror or options.stretch):
+        opposite = torch.tensor(reader.skeleton.opposite, device=device)
+        windows.augmentation = Augmentation(options.mirror, options.stretch, opposite)
+    return windows
 
 
 def announce(training: Training, device: torch.device) -> None:

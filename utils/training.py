@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Adam, AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from model.ksof import KSOF
 from model.losses import KSOFLoss
@@ -35,10 +36,14 @@ class Training:
     """All that changes while a run trains, and what it trains on. history has an entry for each finished epoch.
 
     network: what training steps call: the model, or with --compile its compiled form, which has the same weights.
+    averaged: the running average of its weights, which is then what is validated and scored. draw: (W,) how often each
+    training window is drawn, where not all are taken once.
     """
 
     model: KSOF
     network: nn.Module
+    averaged: AveragedModel | None
+    draw: Tensor | None
     criterion: KSOFLoss
     optimiser: Optimizer
     schedule: LambdaLR
@@ -49,6 +54,11 @@ class Training:
     progress: EpochProgress
     curves: Curves
     history: list[dict[str, float]] = field(default_factory=list)
+
+    @property
+    def scored(self) -> nn.Module:
+        """The network whose errors count."""
+        return self.averaged.module if self.averaged else self.model
 
     @property
     def best(self) -> dict[str, float] | None:
@@ -63,11 +73,11 @@ def build_training(model: KSOF, windows: dict[str, Windows], skeleton: Skeleton,
     if distributed.processes() > 1 and len(windows['train']) < together:
         raise InputError(f'--batch_size {options.batch_size}: a step of {distributed.processes()} processes takes {together} '
                          f'windows, there are {len(windows["train"])}')
-    criterion = KSOFLoss(options.jps_weight).to(device)
+    criterion = KSOFLoss(options.jps_weight, options.velocity_weight).to(device)
     optimiser = build_optimiser(model, criterion, options)
     schedule = build_schedule(optimiser, options, steps_per_epoch=max(1, len(windows['train']) // together))
-    return Training(model, build_network(model, options), criterion, optimiser, schedule, windows, skeleton, options, folder,
-                    epoch_start(device), Curves(folder))
+    return Training(model, build_network(model, options), build_average(model, options), build_draw(windows['train'], options),
+                    criterion, optimiser, schedule, windows, skeleton, options, folder, epoch_start(device), Curves(folder))
 
 
 def build_network(model: KSOF, options: argparse.Namespace) -> nn.Module:
@@ -75,6 +85,21 @@ def build_network(model: KSOF, options: argparse.Namespace) -> nn.Module:
     if not options.compile:
         return model
     return cast(nn.Module, torch.compile(model, dynamic=False, mode='reduce-overhead'))
+
+
+def build_average(model: KSOF, options: argparse.Namespace) -> AveragedModel | None:
+    """The running average of the weights and of the batch norms' statistics."""
+    if not options.average:
+        return None
+    return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(options.average), use_buffers=True)
+
+
+def build_draw(windows: Windows, options: argparse.Namespace) -> Tensor | None:
+    """(W,) weights: one over the windows of a window's action, to the power of --balance."""
+    if not options.balance:
+        return None
+    actions = windows.action_index.cpu()
+    return torch.bincount(actions)[actions].double() ** -options.balance
 
 
 def build_optimiser(model: nn.Module, criterion: nn.Module, options: argparse.Namespace) -> Optimizer:
@@ -104,13 +129,20 @@ def state_of(training: Training) -> checkpoint.Checkpoint:
     """Everything needed to go on, as tensors and plain containers; of several processes all must ask for it."""
     random, *random_of_others = distributed.gather(checkpoint.random_states(training.progress.sums.device))
     return {
-        'model': training.model.state_dict(), 'criterion': training.criterion.state_dict(),
+        'model': training.scored.state_dict(), 'average': average_state(training), 'criterion': training.criterion.state_dict(),
         'optimiser': training.optimiser.state_dict(), 'schedule': training.schedule.state_dict(),
         'step': training.schedule.last_epoch, 'epoch': len(training.history), 'progress': vars(training.progress),
         'history': training.history, 'best': training.best, 'options': vars(training.options),
         'training_windows': len(training.windows['train']),
         'random': random, 'random_of_others': random_of_others,
     }
+
+
+def average_state(training: Training) -> dict[str, Any] | None:
+    """What a running average needs besides itself to go on: the weights in training, and how many steps it is of."""
+    if training.averaged is None:
+        return None
+    return {'model': training.model.state_dict(), 'steps': int(training.averaged.n_averaged)}
 
 
 def save_last(training: Training) -> None:
@@ -136,7 +168,11 @@ def restore(training: Training, state: checkpoint.Checkpoint, path: Path) -> Non
 def load_state(training: Training, state: checkpoint.Checkpoint) -> None:
     """The opposite of `state_of`."""
     device = training.progress.sums.device
-    training.model.load_state_dict(state['model'])
+    average = state.get('average')
+    training.model.load_state_dict(average['model'] if average else state['model'])
+    if training.averaged and average:
+        training.averaged.module.load_state_dict(state['model'])
+        training.averaged.n_averaged.fill_(average['steps'])
     training.criterion.load_state_dict(state['criterion'])
     training.optimiser.load_state_dict(state['optimiser'])
     training.schedule.load_state_dict(state['schedule'])
@@ -174,13 +210,13 @@ def run_epoch(training: Training, request: StopRequest) -> None:
             raise Stopped(number, f'stopped in epoch {epoch}, after step {training.progress.step}, saved in '
                                   f'{folder / checkpoint.LAST}')
 
-    order = epoch_order(len(training.windows['train']), seed=options.seed, epoch=epoch)
+    order = epoch_order(len(training.windows['train']), seed=options.seed, epoch=epoch, weights=training.draw)
     with tf32(options.tf32):
         means = train_epoch(training.network, training.criterion, training.windows['train'], training.optimiser,
                             training.schedule, training.progress, batch_size=options.batch_size, clip_norm=options.clip_norm,
                             skip_bad_steps=options.skip_bad_steps, order=order, title=f'epoch {epoch}/{options.epoch}',
                             stop=lambda: request.number is not None and distributed.processes() == 1,
-                            after_reading=after_reading, amp=options.amp)
+                            after_reading=after_reading, amp=options.amp, averaged=training.averaged)
     finish_epoch(training, means)
 
 
@@ -190,7 +226,7 @@ def finish_epoch(training: Training, means: dict[str, float]) -> None:
     if bad_steps := int(training.progress.bad_steps):
         log.warning('epoch %d: %d steps skipped, as their loss or gradient was not finite', epoch, bad_steps)
     started = time.perf_counter()
-    validation = validate(training.model, training.windows['validation'], training.skeleton,
+    validation = validate(training.scored, training.windows['validation'], training.skeleton,
                           batch_size=options.test_batch_size)
     if not math.isfinite(validation):
         raise DivergedError(f'epoch {epoch}: the validation error is not finite; the last checkpoint is kept: try a lower '

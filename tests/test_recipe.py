@@ -1,0 +1,110 @@
+"""What goes beyond the paper: drawn windows, averaged weights, supervised velocities, and the recipe that bundles them."""
+import csv
+import os
+import signal
+
+import pytest
+import torch
+
+from main_cmu_3d import DEFAULTS
+from model.ksof import Prediction
+from model.losses import KSOFLoss, mpjpe
+from opt import RECIPES, parse
+from tests.conftest import weights
+from utils import checkpoint, engine
+from utils.engine import epoch_order
+
+ALL = ['--mirror', '0.5', '--stretch', '0.2', '--balance', '0.5', '--average', '0.8', '--velocity_weight', '1']
+
+
+def settings(*more):
+    return vars(parse('cmu', 'CMU mocap', DEFAULTS, node_n=75, argv=['--data_dir', 'x', *more]))
+
+
+def test_a_recipe_is_other_defaults_which_options_may_override():
+    plain, recipe, changed = settings(), settings('--recipe', 'accurate'), settings('--recipe', 'accurate', '--mirror', '0.1')
+    differing = {name for name in plain if plain[name] != recipe[name]}
+    assert differing == {*RECIPES['accurate'], 'recipe', 'exp'}
+    assert all(plain[name] == 0 for name in RECIPES['accurate'])  # the paper's command line has none of it
+    assert {name for name in recipe if recipe[name] != changed[name]} == {'mirror'} and changed['mirror'] == 0.1
+
+
+def test_velocities_are_supervised_beside_the_paper_s_terms():
+    truth, predicted = torch.randn(4, 6, 9), torch.randn(4, 6, 9)
+    prediction = Prediction(predicted, predicted, predicted)
+    plain, more = KSOFLoss()(prediction, truth), KSOFLoss(velocity_weight=2.0)(prediction, truth)
+    steps = mpjpe(predicted[:, 1:] - predicted[:, :-1], truth[:, 1:] - truth[:, :-1])
+    assert more.total.item() == pytest.approx(plain.total.item() + 2 * steps.item(), rel=1e-6)
+    assert more[1:] == plain[1:]
+
+
+def test_windows_are_drawn_as_often_as_their_weights_say():
+    draw = torch.tensor([1.0] * 50 + [3.0] * 50).double()
+    order = epoch_order(100, seed=0, epoch=1, weights=draw)
+    assert torch.equal(order, epoch_order(100, seed=0, epoch=1, weights=draw)) and len(order) == 100
+    often = torch.cat([epoch_order(100, seed=0, epoch=epoch, weights=draw) for epoch in range(200)])
+    assert (often >= 50).double().mean().item() == pytest.approx(0.75, abs=0.02)
+
+
+def test_all_of_it_stopped_and_resumed_is_the_same_run(command, tmp_path):
+    assert command(*ALL, '--epoch', '3') == 0
+    whole = checkpoint.load(tmp_path / 'run' / 'ckpt_last.pth.tar')
+    assert command(*ALL, '--epoch', '3', '--exp', str(tmp_path / 'other')) == 0
+    first = checkpoint.load(tmp_path / 'other' / 'ckpt_last.pth.tar')
+    assert all(torch.equal(first['model'][name], whole['model'][name]) for name in whole['model'])
+    average, trained = whole['model'], whole['average']['model']
+    assert whole['average']['steps'] == whole['step'] and average.keys() == trained.keys()
+    assert sum(not torch.equal(average[name], trained[name]) for name in average) > 0.9 * len(average)
+
+
+def test_the_average_is_what_is_scored_and_it_is_an_average(command, tmp_path, monkeypatch):
+    """After one step the average is the weights; later it is the recursion that its decay says."""
+    trail, train_step = [], engine.train_step
+
+    def recorded(model, *arguments, **options):
+        train_step(model, *arguments, **options)
+        trail.append({name: value.clone() for name, value in model.state_dict().items()})
+
+    monkeypatch.setattr(engine, 'train_step', recorded)
+    assert command('--average', '0.8', '--epoch', '1') == 0
+    expected = trail[0]
+    for after in trail[1:]:
+        expected = {name: 0.8 * expected[name] + 0.2 * after[name] for name in after}
+    saved = weights(tmp_path / 'run')
+    for name, value in expected.items():
+        if trail[0][name].is_floating_point():  # batch norms count their steps, too
+            assert torch.allclose(saved[name], value, rtol=1e-4, atol=1e-5), name
+
+
+def test_a_stop_in_an_epoch_leaves_no_trace_with_all_of_it(command, tmp_path, monkeypatch):
+    assert command(*ALL, '--epoch', '2', '--exp', str(tmp_path / 'whole')) == 0
+    steps, train_step = [], engine.train_step
+
+    def stopped(*arguments, **options):
+        steps.append(train_step(*arguments, **options))
+        if len(steps) == 13:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(engine, 'train_step', stopped)
+    assert command(*ALL, '--epoch', '2') == 143
+    monkeypatch.undo()
+    assert command(*ALL, '--epoch', '2', '--is_load') == 0
+    a, b = (checkpoint.load(tmp_path / name / 'ckpt_last.pth.tar') for name in ('whole', 'run'))
+    for part in (lambda state: state['model'], lambda state: state['average']['model']):
+        assert all(torch.equal(part(a)[name], part(b)[name]) for name in part(a))
+    rows = [list(csv.DictReader((tmp_path / name / 'history.csv').open())) for name in ('whole', 'run')]
+    assert [row['validation'] for row in rows[0]] == [row['validation'] for row in rows[1]]
+
+
+@pytest.mark.parametrize('words', [['--mirror', '1.5'], ['--average', '1'], ['--recipe', 'best']])
+def test_what_cannot_be_meant_is_refused(words, command, capsys):
+    assert command(*words) == 2
+    assert words[0] in capsys.readouterr().err
+
+
+def test_a_run_goes_on_with_the_same_recipe_only(command, capsys):
+    assert command('--epoch', '1') == 0
+    assert command('--epoch', '2', '--is_load', '--mirror', '0.5') == 2
+    assert '--mirror' in capsys.readouterr().err
+
+
