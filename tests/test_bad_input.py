@@ -38,6 +38,7 @@ WORDS = {
     '--tcn_axis': ['', 'Time', 'space', '0'],
     '--topk': ['', 'on', 'IN_PLACE'],
     '--optimizer': ['', 'sgd', 'Adam'],
+    '--recipe': ['', 'best', 'Accurate'],
     '--cuda_idx': ['', 'gpu', 'cuda:x', 'cuda:-1', '0', 'cuda:99999999999999999999', 'cpu:cpu'],
     '--exp': ['{file}', '{file}/inner', '/dev/null/run', '{long}', '{loop}'],
     '--ckpt': ['{file}', '{folder}', '{folder}/absent', '/dev/null', '{long}', '{loop}'],
