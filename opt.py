@@ -10,13 +10,14 @@ from utils.errors import InputError
 Group = argparse._ArgumentGroup
 
 # The settings that shape the network or its data: they name the run folder, and a checkpoint must agree with them.
-SHAPE = ('dataset', 'input_n', 'output_n', 'node_n', 'dct_n', 'num_gcn', 'd_model', 'tcn_axis', 'topk')
+SHAPE = ('dataset', 'input_n', 'output_n', 'node_n', 'dct_n', 'num_gcn', 'd_model', 'tcn_axis', 'topk', 'symmetry')
 # What must not change when a run goes on: with these the same, a stopped run ends as one that was never stopped.
 TRAINING = ('skip_rate', 'batch_size', 'dropout', 'lr_now', 'lr_end', 'warmup_steps', 'optimizer', 'weight_decay', 'clip_norm',
-            'jps_weight', 'velocity_weight', 'mirror', 'stretch', 'balance', 'average', 'amp', 'tf32', 'compile', 'seed')
+            'jps_weight', 'velocity_weight', 'mirror', 'stretch', 'shift', 'balance', 'average', 'amp', 'tf32', 'compile', 'seed')
 # What --recipe sets, beyond the paper; chosen on CMU validation data (docs/results.md).
-RECIPES: dict[str, dict[str, float]] = {
-    'accurate': {'mirror': 0.5, 'stretch': 0.2, 'balance': 0.5, 'average': 0.998, 'velocity_weight': 1.0},
+RECIPES: dict[str, dict[str, Any]] = {
+    'accurate': {'mirror': 0.5, 'stretch': 0.2, 'shift': 20.0, 'balance': 0.5, 'average': 0.998, 'velocity_weight': 1.0,
+                 'symmetry': 'average'},
 }
 
 
@@ -72,6 +73,9 @@ def add_network(network: Group) -> None:
                          help='what the K-TCN\'s convolutions slide along')
     network.add_argument('--topk', choices=('in_place', 'packed', 'off'), default='in_place',
                          help='TOP-K of the fusion: zero the weaker half, pack the stronger half by strength, or keep all')
+    network.add_argument('--symmetry', choices=('off', 'average'), default='off',
+                         help='average: evaluate the mean of what the network makes of a window and of its mirror image, at '
+                              'twice the cost; not in the paper')
 
 
 def add_training(training: Group) -> None:
@@ -95,6 +99,9 @@ def add_training(training: Group) -> None:
                           help='share of training windows whose left and right change places, up to 1; not in the paper')
     training.add_argument('--stretch', type=at_least(0, float), default=0.0,
                           help='training windows run up to 1 + this times faster or slower; not in the paper')
+    training.add_argument('--shift', type=at_least(0, float), default=0.0, metavar='MM',
+                          help='every coordinate of a training window moves by a constant of this standard deviation; not in the '
+                               'paper')
     training.add_argument('--balance', type=at_least(0, float), default=0.0,
                           help='draw an action\'s windows less often the more it has: 0 each once an epoch, 1 all actions '
                                'equally often; not in the paper')
@@ -103,7 +110,7 @@ def add_training(training: Group) -> None:
                                'not in the paper')
     training.add_argument('--recipe', choices=tuple(RECIPES),
                           help='other defaults for the options above, for accuracy beyond the paper: ' + '; '.join(
-                              f'{name}: ' + ' '.join(f'--{option} {value:g}' for option, value in recipe.items())
+                              f'{name}: ' + ' '.join(f'--{option} {value}' for option, value in recipe.items())
                               for name, recipe in RECIPES.items()))
     training.add_argument('--skip_bad_steps', type=at_least(0), default=0,
                           help='steps of an epoch that may be skipped for a loss or gradient that is not finite; one more stops')
@@ -157,6 +164,8 @@ def run_name(options: argparse.Namespace) -> str:
         name += f'_tcn-{options.tcn_axis}'
     if options.topk != 'in_place':
         name += f'_topk-{options.topk}'
+    if options.symmetry != 'off' and not options.recipe:
+        name += f'_symmetry-{options.symmetry}'
     if options.recipe:
         name += f'_{options.recipe}'
     return name

@@ -3,9 +3,11 @@ import numpy as np
 import pytest
 import torch
 
-from utils.data.augment import Augmentation, mirrored
+from model.ksof import KSOF
+from utils.data.augment import Augmentation
 from utils.data.kinematics import joint_positions
 from utils.data.skeleton import CMU, H36M, THREEDPW
+from utils.mirror import mirrored
 
 
 @pytest.mark.parametrize('skeleton', [CMU, H36M, THREEDPW])
@@ -46,7 +48,7 @@ def test_stretched_windows_stay_in_their_recording_and_run_at_drawn_speeds():
     frames, length = line(), 12
     starts = torch.cat([torch.arange(0, 19), torch.arange(30, 59)]).repeat(50)
     ends = torch.where(starts < 30, 30, 70)
-    windows = Augmentation(mirror=0, stretch=0.5, opposite=torch.tensor([1, 0])).windows(frames, starts, ends, length)
+    windows = Augmentation(mirror=0, stretch=0.5, shift=0, opposite=torch.tensor([1, 0])).windows(frames, starts, ends, length)
     assert torch.equal(windows[:, 0], frames[starts])
     speeds = torch.diff(windows[..., 0], dim=1)
     assert torch.allclose(speeds, speeds[:, :1].expand_as(speeds), atol=1e-3)  # straight motion stays straight
@@ -62,7 +64,38 @@ def test_half_of_the_windows_are_mirrored_whole():
     starts = torch.arange(80).repeat(20)
     opposite = torch.tensor([1, 0])
     plain = frames[starts[:, None] + torch.arange(5)]
-    windows = Augmentation(mirror=0.5, stretch=0.0, opposite=opposite).windows(frames, starts, torch.full_like(starts, 100), 5)
+    changes = Augmentation(mirror=0.5, stretch=0.0, shift=0, opposite=opposite)
+    windows = changes.windows(frames, starts, torch.full_like(starts, 100), 5)
     same = (windows == plain).flatten(1).all(1)
     other = (windows == mirrored(plain, opposite)).flatten(1).all(1)
     assert (same ^ other).all() and 0.45 < other.float().mean() < 0.55
+
+
+def test_shifts_are_constant_in_a_window_and_as_large_as_asked():
+    torch.manual_seed(0)
+    frames, starts = torch.randn(100, 6), torch.arange(80).repeat(50)
+    plain = frames[starts[:, None] + torch.arange(5)]
+    change = Augmentation(0, 0.0, 20.0, torch.tensor([1, 0])).windows(frames, starts, torch.full_like(starts, 100), 5) - plain
+    assert torch.allclose(change, change[:, :1].expand_as(change), atol=1e-4)
+    assert abs(change[:, 0].std() - 20) < 0.5 and abs(change.mean()) < 0.5
+    assert torch.corrcoef(change[:, 0].T).fill_diagonal_(0).abs().max() < 0.1
+
+
+def test_symmetry_averages_both_views_in_evaluation_alone():
+    torch.manual_seed(0)
+    opposite = CMU.opposite_predicted
+    sizes = {'node_n': CMU.node_n, 'input_n': 10, 'output_n': 5, 'dct_n': 8, 'num_gcn': 1, 'd_model': 1, 'dropout': 0.0}
+    plain, symmetric = KSOF(**sizes).eval(), KSOF(**sizes, opposite=opposite).eval()
+    with torch.no_grad():
+        for parameter in plain.parameters():
+            parameter += 0.05 * torch.randn_like(parameter)
+    symmetric.load_state_dict(plain.state_dict())
+    observed = 100 * torch.randn(3, 10, CMU.node_n)
+    there = mirrored(observed, torch.tensor(opposite))
+    for own, seen, mean in zip(plain(observed), plain(there), symmetric(observed), strict=True):
+        joints = seen.unflatten(-1, (-1, 3))[:, :, opposite] * torch.tensor([-1, 1, 1])
+        assert torch.allclose(mean, (own + joints.flatten(-2)) / 2, atol=1e-3)
+        assert not torch.allclose(mean, own, atol=1e-1)
+    for mean, of_image in zip(symmetric(observed), symmetric(there), strict=True):
+        assert torch.allclose(mirrored(mean, torch.tensor(opposite)), of_image, atol=1e-3)
+    assert torch.equal(plain.train()(observed).fused, symmetric.train()(observed).fused)

@@ -13,8 +13,9 @@ from opt import RECIPES, parse
 from tests.conftest import weights
 from utils import checkpoint, engine
 from utils.engine import epoch_order
+from utils.trained import load_trained
 
-ALL = ['--mirror', '0.5', '--stretch', '0.2', '--balance', '0.5', '--average', '0.8', '--velocity_weight', '1']
+ALL = ['--recipe', 'accurate', '--average', '0.8']
 
 
 def settings(*more):
@@ -25,7 +26,7 @@ def test_a_recipe_is_other_defaults_which_options_may_override():
     plain, recipe, changed = settings(), settings('--recipe', 'accurate'), settings('--recipe', 'accurate', '--mirror', '0.1')
     differing = {name for name in plain if plain[name] != recipe[name]}
     assert differing == {*RECIPES['accurate'], 'recipe', 'exp'}
-    assert all(plain[name] == 0 for name in RECIPES['accurate'])  # the paper's command line has none of it
+    assert all(plain[name] in (0, 'off') for name in RECIPES['accurate'])  # the paper's command line has none of it
     assert {name for name in recipe if recipe[name] != changed[name]} == {'mirror'} and changed['mirror'] == 0.1
 
 
@@ -108,3 +109,22 @@ def test_a_run_goes_on_with_the_same_recipe_only(command, capsys):
     assert '--mirror' in capsys.readouterr().err
 
 
+
+
+def test_a_checkpoint_from_before_these_settings_is_one_without_them(command, tmp_path, capsys):
+    assert command('--epoch', '1') == 0
+    path = tmp_path / 'run' / 'ckpt_best.pth.tar'
+    state = checkpoint.load(path)
+    for name in checkpoint.NEWER_SETTINGS:
+        del state['options'][name]
+    checkpoint.save(path, state)
+    assert load_trained(path).options.symmetry == 'off'
+    assert command('--is_eval') == 0
+    assert command('--is_eval', '--symmetry', 'average') == 2
+    assert 'was made with --symmetry off' in capsys.readouterr().err
+
+
+def test_what_a_run_was_evaluated_with_is_what_tools_use(command, tmp_path):
+    assert command(*ALL, '--epoch', '1') == 0
+    trained = load_trained(tmp_path / 'run' / 'ckpt_best.pth.tar')
+    assert trained.options.symmetry == 'average' and trained.model.opposite is not None

@@ -12,6 +12,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import torch
 
 from model.ksof import KSOF
+from utils import checkpoint
 from utils.cli import run_tool, tool_parser
 from utils.comparison import Run, load_runs, markdown, restrict, shared_actions
 from utils.errors import InputError
@@ -86,7 +87,7 @@ def run_facts(runs: Sequence[Run], with_latency: bool) -> list[list[str]]:
 
 def model_of(run: Run) -> KSOF:
     """The network that a run's options describe, untrained."""
-    options: dict[str, Any] = run.options or {}
+    options: dict[str, Any] = checkpoint.NEWER_SETTINGS | (run.options or {})
     try:
         return build_model(argparse.Namespace(**options)).eval()
     except (AttributeError, KeyError, TypeError, RuntimeError, ValueError) as error:

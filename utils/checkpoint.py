@@ -25,6 +25,9 @@ PROJECT = Path(__file__).resolve().parents[1]
 RUNS = PROJECT / 'checkpoint'
 LAST, BEST, PREVIOUS = 'ckpt_last.pth.tar', 'ckpt_best.pth.tar', 'ckpt_previous.pth.tar'
 LOCK = 'run.lock'
+# Settings that earlier versions did not have, with the values that mean what those did.
+NEWER_SETTINGS = {'symmetry': 'off', 'velocity_weight': 0.0, 'mirror': 0.0, 'stretch': 0.0, 'shift': 0.0, 'balance': 0.0,
+                  'average': 0.0, 'amp': False, 'tf32': False, 'compile': False}
 
 Checkpoint = dict[str, Any]
 
@@ -120,6 +123,7 @@ def load(path: Path) -> Checkpoint:
     wrong = [name for name, kind in wanted.items() if not isinstance(state, dict) or not isinstance(state.get(name), kind)]
     if wrong:
         raise InputError(f'{path}: is not a checkpoint of this project (no {", ".join(wrong)})')
+    state['options'] = NEWER_SETTINGS | state['options']
     return state
 
 

@@ -15,6 +15,7 @@ from opt import SHAPE, TRAINING, parse
 from utils import checkpoint, distributed
 from utils.data.augment import Augmentation
 from utils.data.reader import Reader, find_root
+from utils.data.readers import reader_named
 from utils.data.sample import is_sample
 from utils.data.windows import Windows, build_windows
 from utils.engine import evaluate
@@ -146,9 +147,10 @@ def choose_precision(options: argparse.Namespace, device: torch.device) -> None:
 
 def build_model(options: argparse.Namespace) -> KSOF:
     """The network these options describe."""
+    opposite = reader_named(options.dataset).skeleton.opposite_predicted if options.symmetry == 'average' else None
     return KSOF(node_n=options.node_n, input_n=options.input_n, output_n=options.output_n, dct_n=options.dct_n,
                 num_gcn=options.num_gcn, d_model=options.d_model, dropout=options.dropout, tcn_axis=options.tcn_axis,
-                topk=options.topk)
+                topk=options.topk, opposite=opposite)
 
 
 def load_windows(reader: Reader, root: Path, split: str, options: argparse.Namespace, device: torch.device) -> Windows:
@@ -156,9 +158,9 @@ def load_windows(reader: Reader, root: Path, split: str, options: argparse.Names
     windows = build_windows(reader, root, split, input_n=options.input_n, output_n=options.output_n, dct_n=options.dct_n,
                             skip_rate=options.skip_rate, test_sample_num=options.test_sample_num, device=device,
                             allow_missing=options.allow_missing)
-    if split == 'train' and (options.mirror or options.stretch):
+    if split == 'train' and (options.mirror or options.stretch or options.shift):
         opposite = torch.tensor(reader.skeleton.opposite, device=device)
-        windows.augmentation = Augmentation(options.mirror, options.stretch, opposite)
+        windows.augmentation = Augmentation(options.mirror, options.stretch, options.shift, opposite)
     return windows
 
 

@@ -72,6 +72,11 @@ class Skeleton:
                                               joint)) for joint in self.joints)
 
     @property
+    def opposite_predicted(self) -> list[int]:
+        """`opposite` among the predicted joints alone, counted there."""
+        return [self.predicted.index(self.opposite[joint]) for joint in self.predicted]
+
+    @property
     def node_n(self) -> int:
         """Predicted coordinates: three for each predicted joint."""
         return 3 * len(self.predicted)
