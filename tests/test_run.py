@@ -16,8 +16,8 @@ from main_cmu_3d import DEFAULTS
 from tests.conftest import PROJECT, TINY, weights
 from utils import checkpoint
 from utils.data.cmu import READER
+from utils.optimisation import learning_rate_factor
 from utils.run import main
-from utils.training import learning_rate_factor
 
 
 def test_training_writes_everything_and_evaluation_repeats_it(command, tmp_path, capsys):

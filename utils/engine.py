@@ -84,15 +84,16 @@ def train_epoch(model: nn.Module, criterion: KSOFLoss, windows: Windows, optimis
         for batch in windows.batches(batch_size, order=todo):
             train_step(model, criterion, batch, optimiser, schedule, progress, clip_norm=clip_norm,
                        guard=skip_bad_steps > 0, amp=amp)
-            if averaged:
+            if averaged is not None:
                 averaged.update_parameters(model)
             if progress.step % REPORT_EVERY == 0 or progress.step == steps or stop():
                 means = read_progress(progress)
                 progress.seconds = time.perf_counter() - started
                 if progress.bad_steps > skip_bad_steps:
                     raise diverged(progress, windows, order, together, title)
-                for network in filter(None, (model, averaged)):
-                    distributed.average_norms(network)
+                distributed.average_norms(model)
+                if averaged is not None:
+                    distributed.average_norms(averaged)
                 bar.set_postfix({name: f'{value:.1f}' for name, value in means.items()}, refresh=False)
                 bar.update(progress.step * together - bar.n)
                 after_reading()

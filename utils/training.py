@@ -6,15 +6,13 @@ import logging
 import math
 import time
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-import torch
 from torch import Tensor, nn
-from torch.optim import Adam, AdamW, Optimizer
+from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 
 from model.ksof import KSOF
 from model.losses import KSOFLoss
@@ -25,6 +23,7 @@ from utils.data.windows import Windows
 from utils.engine import EpochProgress, epoch_order, epoch_start, train_epoch, validate
 from utils.errors import DivergedError, InputError, Stopped
 from utils.files import write_text
+from utils.optimisation import build_average, build_draw, build_network, build_optimiser, build_schedule
 from utils.precision import tf32
 from utils.signals import StopRequest
 
@@ -58,7 +57,7 @@ class Training:
     @property
     def scored(self) -> nn.Module:
         """The network whose errors count."""
-        return self.averaged.module if self.averaged else self.model
+        return self.model if self.averaged is None else self.averaged.module
 
     @property
     def best(self) -> dict[str, float] | None:
@@ -78,51 +77,6 @@ def build_training(model: KSOF, windows: dict[str, Windows], skeleton: Skeleton,
     schedule = build_schedule(optimiser, options, steps_per_epoch=max(1, len(windows['train']) // together))
     return Training(model, build_network(model, options), build_average(model, options), build_draw(windows['train'], options),
                     criterion, optimiser, schedule, windows, skeleton, options, folder, epoch_start(device), Curves(folder))
-
-
-def build_network(model: KSOF, options: argparse.Namespace) -> nn.Module:
-    """The model as training steps call it. Every batch of training has the same shape, as CUDA graphs need it."""
-    if not options.compile:
-        return model
-    return cast(nn.Module, torch.compile(model, dynamic=False, mode='reduce-overhead'))
-
-
-def build_average(model: KSOF, options: argparse.Namespace) -> AveragedModel | None:
-    """The running average of the weights and of the batch norms' statistics."""
-    if not options.average:
-        return None
-    return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(options.average), use_buffers=True)
-
-
-def build_draw(windows: Windows, options: argparse.Namespace) -> Tensor | None:
-    """(W,) weights: one over the windows of a window's action, to the power of --balance."""
-    if not options.balance:
-        return None
-    actions = windows.action_index.cpu()
-    return torch.bincount(actions)[actions].double() ** -options.balance
-
-
-def build_optimiser(model: nn.Module, criterion: nn.Module, options: argparse.Namespace) -> Optimizer:
-    """Adam or AdamW over the network and the loss's own parameters, the latter without weight decay."""
-    kind = Adam if options.optimizer == 'adam' else AdamW
-    groups: list[dict[str, Any]] = [{'params': list(model.parameters()), 'weight_decay': options.weight_decay},
-                                    {'params': list(criterion.parameters()), 'weight_decay': 0.0}]
-    return kind(groups, lr=options.lr_now, fused=True)
-
-
-def learning_rate_factor(step: int, *, warmup: int, total: int, end: float) -> float:
-    """Linear warm-up to 1, then a cosine down to `end` at the last step."""
-    if step < warmup:
-        return (step + 1) / (warmup + 1)
-    progress = min(1.0, (step - warmup) / max(1, total - warmup))
-    return end + (1 - end) * (1 + math.cos(math.pi * progress)) / 2
-
-
-def build_schedule(optimiser: Optimizer, options: argparse.Namespace, *, steps_per_epoch: int) -> LambdaLR:
-    """The learning rate at every step of the run."""
-    factor = partial(learning_rate_factor, warmup=options.warmup_steps, total=options.epoch * steps_per_epoch,
-                     end=options.lr_end)
-    return LambdaLR(optimiser, factor)
 
 
 def state_of(training: Training) -> checkpoint.Checkpoint:
@@ -170,7 +124,7 @@ def load_state(training: Training, state: checkpoint.Checkpoint) -> None:
     device = training.progress.sums.device
     average = state.get('average')
     training.model.load_state_dict(average['model'] if average else state['model'])
-    if training.averaged and average:
+    if training.averaged is not None and average:
         training.averaged.module.load_state_dict(state['model'])
         training.averaged.n_averaged.fill_(average['steps'])
     training.criterion.load_state_dict(state['criterion'])
