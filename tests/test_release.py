@@ -1,0 +1,48 @@
+"""Runs that are given away."""
+import json
+
+import pytest
+import torch
+
+from tests.conftest import weights
+from tools import release
+from utils import checkpoint
+from utils.cli import run_tool
+
+
+def test_a_released_run_scores_the_same_and_says_nothing_of_the_machine(command, tmp_path, capsys):
+    assert command('--recipe', 'accurate', '--average', '0.8', '--epoch', '1') == 0
+    run, out = tmp_path / 'run', tmp_path / 'given'
+    assert run_tool(release.main, [str(run), '--out', str(out)]) == 0
+    assert sorted(path.name for path in out.iterdir()) == ['ckpt_best.pth.tar', 'history.csv', 'options.json', 'results.json',
+                                                           'results.md', 'test_all_eval.csv']
+    assert not [path for path in out.iterdir() if str(tmp_path).encode() in path.read_bytes()]
+    state = torch.load(out / checkpoint.BEST, weights_only=True)
+    assert set(state) == {'model', 'epoch', 'history', 'best', 'options'}
+    expected = checkpoint.load(run / checkpoint.BEST)['model']
+    assert all(torch.equal(state['model'][name], expected[name]) for name in expected)
+    before = (out / 'results.json').read_text()
+    (out / 'results.json').unlink()
+    assert command('--recipe', 'accurate', '--is_eval', '--exp', str(out)) == 0
+    assert (out / 'results.json').read_text() == before
+    assert json.loads((out / 'options.json').read_text())['options']['data_dir'] == 'DATA'
+
+
+@pytest.mark.parametrize('damage', ['exists', 'unevaluated', 'absent', 'deep'])
+def test_what_cannot_be_released_is_refused(damage, command, tmp_path, capsys):
+    assert command('--epoch', '1') == 0
+    run, out = tmp_path / 'run', tmp_path / 'given'
+    if damage == 'exists':
+        out.mkdir()
+    elif damage == 'unevaluated':
+        (run / 'results.json').unlink()
+    elif damage == 'absent':
+        run = tmp_path / 'nothing'
+    else:
+        out = out / 'deeper'
+    capsys.readouterr()
+    assert run_tool(release.main, [str(run), '--out', str(out)]) == 2
+    shown = capsys.readouterr().err
+    assert shown.startswith('error: ') and shown.count('\n') == 1
+    assert not out.exists() or damage == 'exists'
+    assert weights(tmp_path / 'run', 'ckpt_best.pth.tar')

@@ -1,0 +1,60 @@
+"""Copy a finished run to a folder that can be given away: weights, options, tables and history, and nothing of this machine."""
+import argparse
+import json
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from utils import checkpoint
+from utils.cli import run_tool, tool_parser
+from utils.errors import InputError, reading
+from utils.files import write_text
+from utils.trained import load_trained
+
+KEPT = ('model', 'epoch', 'history', 'best')  # of a checkpoint; the rest is for going on with training
+TABLES = ('history.csv', 'results.json', 'results.md', 'test_all_eval.csv')
+
+
+def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = tool_parser(__doc__)
+    parser.add_argument('run', metavar='RUN', type=Path,
+                        help='run folder or its name under checkpoint/, evaluated with --is_eval')
+    parser.add_argument('--out', metavar='FOLDER', type=Path, required=True, help='the folder to make; it must not exist')
+    arguments = parser.parse_args(argv)
+    if arguments.out.exists():
+        raise InputError(f'--out {arguments.out}: is there already; name a new folder')
+    return arguments
+
+
+def of_anywhere(options: dict[str, Any], name: str) -> dict[str, Any]:
+    """Options without the paths of the machine they were used on."""
+    return options | {'data_dir': 'DATA', 'exp': name, 'ckpt': None}
+
+
+def main(argv: Sequence[str] | None) -> None:
+    arguments = parse_arguments(argv)
+    out = arguments.out
+    run = next((folder for folder in (arguments.run, checkpoint.RUNS / arguments.run) if folder.is_dir()), arguments.run)
+    load_trained(run / checkpoint.BEST)  # whole, of finite float32, and of this version
+    state = checkpoint.load(run / checkpoint.BEST)
+    with reading(run):
+        about = json.loads((run / 'options.json').read_bytes())
+        missing = [name for name in TABLES if not (run / name).is_file()]
+    if missing:
+        raise InputError(f'{run / missing[0]}: no such file; evaluate the run first, with --is_eval')
+    out.mkdir()
+    weights = {name: state[name] for name in KEPT} | {'options': of_anywhere(state['options'], out.name)}
+    checkpoint.save(out / checkpoint.BEST, weights)
+    write_text(out / 'options.json', json.dumps(about | {'options': of_anywhere(about['options'], out.name)}, indent=2) + '\n')
+    for name in TABLES:
+        shutil.copyfile(run / name, out / name)
+    print(f'written: {out}, weights {(out / checkpoint.BEST).stat().st_size / 1e6:.1f} MB; score them with the training command, '
+          f'--is_eval and --exp {out.name}')
+
+
+if __name__ == '__main__':
+    sys.exit(run_tool(main))
