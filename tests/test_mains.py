@@ -28,7 +28,8 @@ def check_files(folder, reader, table):
     """The three files of a run, which must agree; returns results.json."""
     results = json.loads((folder / 'results.json').read_text())
     assert list(results) == ['dataset', 'protocol', 'input_n', 'output_n', 'epoch', 'selected_on', 'label_ms', 'true_ms',
-                             'mm_scale_to_true', 'windows', 'missing_actions', 'missing_files', 'sample', 'methods']
+                             'mm_scale_to_true', 'windows', 'missing_actions', 'missing_files', 'sample', 'methods',
+                             'parameters', 'motion']
     assert results['missing_actions'] == results['missing_files'] == []
     assert results['dataset'] == reader.name and results['protocol'] == 'all'
     assert list(results['windows']) == list(reader.actions)
