@@ -27,9 +27,10 @@ def motion_rows(motion: Motion, frames: list[int]) -> list[tuple[str, list[float
 
 def motion_sentences(motion: Motion, skeleton: Skeleton) -> tuple[str, str]:
     """What stands above the rows, and below them: how much the predictions and the truth accelerate at all."""
-    means = ', '.join(f'{method} {sum(table["avg"]) / len(table["avg"]):.2f}'
+    means = ', '.join(f'{method} {sum(table["avg"]) / len(table["avg"]):.2f} ({table["avg"][0]:.2f})'
                       for method, table in motion.get(ACCELERATION, {}).items())
     return (f'Smoothness and bones, averaged in the same way: acceleration error of the {len(skeleton.predicted)} predicted '
             f'joints in mm per frame squared (frames are {skeleton.true_ms_per_frame:.1f} ms apart), length error of '
             f'{len(skeleton.bones)} bones in mm:',
-            f'Mean acceleration over all predicted frames, mm per frame squared: {means}.')
+            'Mean acceleration in mm per frame squared, over all predicted frames and in brackets at the first, where they join '
+            f'the observed ones: {means}.')
