@@ -28,7 +28,8 @@ def check_files(folder, reader, table):
     """The three files of a run, which must agree; returns results.json."""
     results = json.loads((folder / 'results.json').read_text())
     assert list(results) == ['dataset', 'protocol', 'input_n', 'output_n', 'epoch', 'selected_on', 'label_ms', 'true_ms',
-                             'mm_scale_to_true', 'windows', 'missing_actions', 'missing_files', 'sample', 'methods']
+                             'mm_scale_to_true', 'windows', 'missing_actions', 'missing_files', 'sample', 'methods',
+                             'parameters', 'motion']
     assert results['missing_actions'] == results['missing_files'] == []
     assert results['dataset'] == reader.name and results['protocol'] == 'all'
     assert list(results['windows']) == list(reader.actions)
@@ -46,7 +47,33 @@ def check_files(folder, reader, table):
     copied, truth = len(lists.copied), len(lists.joints) - len(lists.predicted) - len(lists.copied)
     assert f'{len(lists.joints)} joints: {len(lists.predicted)} predicted, {copied} copied from those, {truth} taken' in text
     assert '| KSOF predicted joints only ' in text and 'PGBIG' in text
+    check_motion(results, text)
     return results
+
+
+def check_motion(results, text):
+    """What must hold of the baselines' motion whatever the data, and that the table shows the network's."""
+    motion = results['motion']
+    assert {measure: len(methods) for measure, methods in motion.items()} == {
+        'acceleration error': 3, 'bone-length error': 3, 'acceleration': 4}
+    for action in (*results['windows'], 'avg'):
+        own, truth = (motion['acceleration'][name][action] for name in ('constant velocity', 'truth'))
+        assert len(own) == results['output_n'] and max(own) < 0.01 < 0.1 < min(truth)
+        for name, first in (('constant velocity', 0), ('zero velocity', 1)):
+            assert motion['acceleration error'][name][action][first:] == pytest.approx(truth[first:], abs=0.01)
+        assert max(motion['bone-length error']['zero velocity'][action]) < 0.01
+        assert motion['bone-length error']['constant velocity'][action][-1] > 0.1
+    for measure in ('acceleration error', 'bone-length error'):
+        row = next(line for line in text.splitlines() if line.startswith(f'| {measure}: KSOF ')).split('|')[2:-1]
+        assert float(row[0]) == pytest.approx(motion[measure]['KSOF']['avg'][results['label_ms'].index(shown_label(text))],
+                                              abs=0.0051)
+    assert f'KSOF {sum(motion["acceleration"]["KSOF"]["avg"]) / results["output_n"]:.2f} (' in text
+    assert f'{results["parameters"] / 1e6:.2f} M parameters.' in text
+
+
+def shown_label(text):
+    """The first label that tables show."""
+    return int(next(line for line in text.splitlines() if line.startswith('| label ms ')).split('|')[2])
 
 
 def test_missing_files_stop_a_run_or_are_listed(tiny, tmp_path, run):

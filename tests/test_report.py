@@ -1,13 +1,15 @@
 """The written tables and the published rows beside them."""
 import csv
+import json
 from collections import Counter
 from dataclasses import replace
 
 import pytest
 
 from utils.data.cmu import ACTIONS, READER
+from utils.errors import InputError
 from utils.published import TABLE, published_rows
-from utils.report import Results, json_dict, markdown, write_all
+from utils.report import BASELINES, NETWORK, PREDICTED, Results, json_dict, markdown, over_actions, read_results, write_all
 
 
 def made_up(actions=ACTIONS, output_n=10, protocol='all'):
@@ -78,3 +80,60 @@ def test_sample_motion_is_called_that():
     assert text.startswith('## KSOF on sample motion in the layout of CMU mocap')
     assert 'Published, mean of the same 8 actions (on the recordings: nothing to compare this run with):' in text
     assert 'sample' not in markdown(made_up())
+
+
+def moving():
+    """Made-up results of all methods with made-up motion: every table as in `made_up`, each with numbers of its own."""
+    results = made_up()
+    table = results.methods['KSOF']
+
+    def times(factor):
+        return {action: [factor * error for error in errors] for action, errors in table.items()}
+
+    names = (NETWORK, *BASELINES)
+    motion = {measure: {name: times(10 * k + j) for j, name in enumerate((*names, 'truth') if k == 2 else names)}
+              for k, measure in enumerate(('acceleration error', 'bone-length error', 'acceleration'))}
+    return replace(results, methods={name: times(1) for name in (NETWORK, PREDICTED, *BASELINES)}, motion=motion,
+                   parameters=1_234_567)
+
+
+def test_the_table_of_motion():
+    text = markdown(moving())
+    assert 'selected on validation; 1.23 M parameters.' in text
+    expected = [36, 38, 42, 44]  # as in the summary above
+    for name, factor in (('acceleration error: KSOF', 0), ('acceleration error: constant velocity', 2),
+                         ('bone-length error: KSOF', 10), ('bone-length error: zero velocity', 11)):
+        assert cells(text, name) == [f'{factor * error:.2f}' for error in expected]
+    assert '25 predicted joints in mm per frame squared (frames are 16.7 ms apart), length error of 25 bones in mm:' in text
+    means = [f'{name} {39.5 * factor:.2f} ({35 * factor:.2f})'  # of frames 0 to 9, and of frame 0
+             for name, factor in ((NETWORK, 20), (BASELINES[0], 21), (BASELINES[1], 22), ('truth', 23))]
+    assert f'where they join the observed ones: {", ".join(means)}.' in text
+    assert 'acceleration' not in markdown(made_up()) and 'parameters' not in markdown(made_up())
+
+
+def test_results_are_read_as_they_were_written_and_older_ones_without_motion(tmp_path):
+    file, results = tmp_path / 'results.json', moving()
+    write_all(results, tmp_path)
+    assert read_results(file) == results
+    older = {key: value for key, value in json.loads(file.read_text()).items() if key not in ('motion', 'parameters')}
+    file.write_text(json.dumps(older))
+    assert read_results(file) == replace(results, motion={}, parameters=0)
+
+
+@pytest.mark.parametrize('spoil, said', [
+    (lambda motion: motion['acceleration']['truth']['avg'].pop(), 'lacks errors'),
+    (lambda motion: motion['bone-length error']['KSOF'].pop('walking'), 'is not a results.json'),
+    (lambda motion: motion['acceleration error'].update(KSOF={'avg': 'fast'}), 'is not a results.json'),
+    (lambda motion: motion.update({'acceleration error': [1, 2]}), 'is not a results.json')])
+def test_spoilt_motion_is_refused(tmp_path, spoil, said):
+    content = json_dict(moving())
+    spoil(content['motion'])
+    (tmp_path / 'results.json').write_text(json.dumps(content))
+    with pytest.raises(InputError, match=said):
+        read_results(tmp_path / 'results.json')
+
+
+def test_motion_over_some_actions_is_averaged_over_them():
+    some = over_actions(moving(), ('basketball', 'jumping'))  # the first and the fourth: errors 0 + f and 30 + f
+    assert list(some.motion['acceleration']['truth']) == ['basketball', 'jumping', 'avg']
+    assert some.motion['acceleration']['truth']['avg'] == [23 * (15.0 + f) for f in range(10)]

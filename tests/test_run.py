@@ -41,7 +41,8 @@ def test_training_writes_everything_and_evaluation_repeats_it(command, tmp_path,
     assert [row[0] for row in rows[1:]] == [*READER.actions, 'avg']
     results = json.loads(tables['results.json'])
     assert list(results) == ['dataset', 'protocol', 'input_n', 'output_n', 'epoch', 'selected_on', 'label_ms', 'true_ms',
-                             'mm_scale_to_true', 'windows', 'missing_actions', 'missing_files', 'sample', 'methods']
+                             'mm_scale_to_true', 'windows', 'missing_actions', 'missing_files', 'sample', 'methods',
+                             'parameters', 'motion']
     assert list(results['methods']) == ['KSOF', 'KSOF predicted joints only', 'zero velocity', 'constant velocity']
     assert results['selected_on'] == 'validation' and results['missing_actions'] == []
     average = [sum(results['methods']['KSOF'][action][k] for action in READER.actions) / 8 for k in range(10)]

@@ -16,17 +16,25 @@ from utils import distributed
 from utils.data.skeleton import Skeleton
 from utils.data.windows import Batch, Windows
 from utils.errors import DivergedError
-from utils.metrics import by_action, frame_errors
+from utils.metrics import acceleration_errors, bone_length_errors, by_action, frame_errors
 from utils.precision import predict_mixed
 
 REPORT_EVERY = 10  # steps between two readings of the loss: each reading waits for the device
 
 
 class FrameErrors(NamedTuple):
-    """MPJPE of every window at every frame, (W, T_out) mm on the CPU: all joints, and the predicted ones only."""
+    """What is measured of every window at every frame, (W, T_out) on the CPU.
+
+    MPJPE over all joints and over the predicted ones, mm; acceleration error and the accelerations themselves over the
+    predicted ones, mm per frame squared; bone-length error, mm.
+    """
 
     all_joints: Tensor
     predicted_joints: Tensor
+    acceleration_error: Tensor
+    own_acceleration: Tensor
+    true_acceleration: Tensor
+    bone_length: Tensor
 
 
 def epoch_order(windows: int, *, seed: int, epoch: int, weights: Tensor | None = None) -> Tensor:
@@ -147,9 +155,15 @@ def evaluate(predict: Callable[..., Tensor], windows: Windows, skeleton: Skeleto
              title: str) -> FrameErrors:
     """Errors of one predictor, (observed, coefficients) -> (B, T_out, N), on every window of a split."""
     own = distributed.own_batches(len(windows), batch_size)
+
+    def errors(batch: Batch) -> tuple[Tensor, ...]:
+        predicted = predict(batch.observed, batch.coefficients)
+        return (*frame_errors(predicted, batch.future_all, skeleton),
+                *acceleration_errors(predicted, batch.future, batch.observed),
+                bone_length_errors(predicted, batch.future_all, skeleton))
+
     parts = [
-        frame_errors(predict(batch.observed, batch.coefficients), batch.future_all, skeleton)
-        for batch in tqdm(windows.batches(batch_size, order=own), total=-(-len(own) // batch_size), desc=title,
+        errors(batch) for batch in tqdm(windows.batches(batch_size, order=own), total=-(-len(own) // batch_size), desc=title,
                           unit=' batches', leave=False, dynamic_ncols=True, disable=distributed.rank() > 0)
     ]
     return FrameErrors(*(distributed.all_rows(torch.cat(part).cpu(), own, len(windows)) for part in zip(*parts, strict=True)))

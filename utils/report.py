@@ -13,15 +13,19 @@ from utils.data.readers import reader_named
 from utils.data.windows import Windows
 from utils.errors import InputError
 from utils.files import write_text
+from utils.metrics import ActionTable
+from utils.motion_table import Motion, motion_rows, motion_sentences
 from utils.published import PublishedRow, published_rows
 
 NETWORK, PREDICTED, BASELINES = 'KSOF', 'KSOF predicted joints only', ('zero velocity', 'constant velocity')  # methods of a run
-ActionTable = dict[str, list[float]]  # action -> MPJPE at each frame, with 'avg' last
 
 
 @dataclass(frozen=True)
 class Results:
-    """What one evaluation found. methods: name -> table, the network first."""
+    """What one evaluation found. methods: name -> table of MPJPE, the network first.
+
+    motion, parameters: empty and 0 where a results.json is older than they are.
+    """
 
     reader: Reader
     windows: dict[str, int]
@@ -33,6 +37,12 @@ class Results:
     methods: dict[str, ActionTable]
     missing_files: list[str] = field(default_factory=list)
     sample: bool = False  # measured on invented motion
+    motion: Motion = field(default_factory=dict)
+    parameters: int = 0  # of the network
+
+    @property
+    def tables(self) -> list[ActionTable]:
+        return [*self.methods.values(), *(table for rows in self.motion.values() for table in rows.values())]
 
     @property
     def missing_actions(self) -> list[str]:
@@ -48,21 +58,24 @@ class Results:
 
 
 def results_of(windows: Windows, reader: Reader, *, protocol: str, epoch: int, selected_on: str,
-               methods: dict[str, ActionTable], sample: bool) -> Results:
+               methods: dict[str, ActionTable], motion: Motion, parameters: int, sample: bool) -> Results:
     """Results for the windows they were measured on."""
     return Results(reader, windows.counts(), protocol, windows.input_n, windows.output_n, epoch, selected_on, methods,
-                   windows.missing_files, sample)
+                   windows.missing_files, sample, motion, parameters)
 
 
 def over_actions(results: Results, actions: Sequence[str]) -> Results:
     """The same results as if only these actions had been tested on."""
     if set(actions) == set(results.windows):
         return results
-    methods = {}
-    for name, table in results.methods.items():
-        methods[name] = {action: table[action] for action in actions}
-        methods[name]['avg'] = [sum(errors) / len(actions) for errors in zip(*methods[name].values(), strict=True)]
-    return replace(results, windows={action: results.windows[action] for action in actions}, methods=methods)
+
+    def over(tables: dict[str, ActionTable]) -> dict[str, ActionTable]:
+        own = {name: {action: table[action] for action in actions} for name, table in tables.items()}
+        return {name: table | {'avg': [sum(errors) / len(actions) for errors in zip(*table.values(), strict=True)]}
+                for name, table in own.items()}
+
+    return replace(results, windows={action: results.windows[action] for action in actions}, methods=over(results.methods),
+                   motion={measure: over(tables) for measure, tables in results.motion.items()})
 
 
 def table_frames(results: Results) -> list[int]:
@@ -99,6 +112,11 @@ def csv_text(results: Results) -> str:
 def json_dict(results: Results) -> dict[str, Any]:
     """Everything in results.json: errors in published mm at every frame."""
     skeleton = results.reader.skeleton
+
+    def rounded(tables: dict[str, ActionTable]) -> dict[str, ActionTable]:
+        return {name: {action: [round(error, 4) for error in errors] for action, errors in table.items()}
+                for name, table in tables.items()}
+
     return {
         'dataset': results.reader.name, 'protocol': results.protocol, 'input_n': results.input_n,
         'output_n': results.output_n, 'epoch': results.epoch, 'selected_on': results.selected_on,
@@ -106,8 +124,8 @@ def json_dict(results: Results) -> dict[str, Any]:
         'mm_scale_to_true': skeleton.mm_scale_to_true, 'windows': results.windows,
         'missing_actions': results.missing_actions, 'missing_files': results.missing_files,
         'sample': results.sample,
-        'methods': {name: {action: [round(error, 4) for error in errors] for action, errors in table.items()}
-                    for name, table in results.methods.items()},
+        'methods': rounded(results.methods), 'parameters': results.parameters,
+        'motion': {measure: rounded(tables) for measure, tables in results.motion.items()},
     }
 
 
@@ -117,8 +135,8 @@ def read_results(path: Path) -> Results:
         content = json.loads(path.read_bytes())
         results = Results(reader_named(content['dataset']), content['windows'], content['protocol'], content['input_n'],
                           content['output_n'], content['epoch'], content['selected_on'], content['methods'],
-                          content['missing_files'], content['sample'])
-        complete = results.windows and all(len(table[action]) == results.output_n for table in results.methods.values()
+                          content['missing_files'], content['sample'], content.get('motion', {}), content.get('parameters', 0))
+        complete = results.windows and all(len(table[action]) == results.output_n for table in results.tables
                                            for action in (*results.windows, 'avg'))
         check_values(results)
     except FileNotFoundError:
@@ -135,9 +153,9 @@ def read_results(path: Path) -> Results:
 
 def check_values(results: Results) -> None:
     """ValueError or TypeError if a value is not of its kind."""
-    whole = [results.input_n, results.output_n, results.epoch, *results.windows.values()]
+    whole = [results.input_n, results.output_n, results.epoch, results.parameters, *results.windows.values()]
     words = [results.protocol, results.selected_on, *results.missing_files]
-    errors = [error for table in results.methods.values() for row in table.values() for error in row]
+    errors = [error for table in results.tables for row in table.values() for error in row]
     if not all(isinstance(number, int) for number in whole) or not all(isinstance(word, str) for word in words):
         raise ValueError('a number is no whole one, or a name no word')
     if not set(results.windows) <= set(results.reader.actions) or not math.isfinite(sum(errors)):
@@ -157,6 +175,9 @@ def markdown(results: Results) -> str:
         name, table = next(iter(results.methods.items()))
         rows = [(action, [errors[f] for f in frames]) for action, errors in table.items()]
         sections += [f'{name} by action:', markdown_table(results, frames, rows)]
+    if results.motion:
+        before, after = motion_sentences(results.motion, results.reader.skeleton)
+        sections += [before, markdown_table(results, frames, motion_rows(results.motion, frames)), after]
     return '\n\n'.join([*sections, caveats(results, notes)]) + '\n'
 
 
@@ -170,7 +191,7 @@ def heading(results: Results) -> str:
     return (f'## KSOF on {on}: {results.input_n} observed, {results.output_n} predicted frames\n\n'
             f'MPJPE in mm at the frame, {over}; {"all" if results.protocol == "all" else drawn} '
             f'{sum(results.windows.values())} test windows; epoch {results.epoch}, selected on '
-            f'{results.selected_on}.')
+            f'{results.selected_on}' + (f'; {results.parameters / 1e6:.2f} M parameters.' if results.parameters else '.'))
 
 
 def summary_rows(results: Results, frames: list[int]) -> list[tuple[str, list[float]]]:

@@ -18,11 +18,12 @@ from utils.data.reader import Reader, find_root
 from utils.data.readers import reader_named
 from utils.data.sample import is_sample
 from utils.data.windows import Windows, build_windows
-from utils.engine import evaluate
+from utils.engine import FrameErrors, evaluate
 from utils.errors import DivergedError, InputError, Stopped, reading
-from utils.metrics import by_action
+from utils.metrics import ActionTable, by_action
+from utils.motion_table import Motion, motion_of
 from utils.precision import use_tf32
-from utils.report import ActionTable, Results, results_of, write_all
+from utils.report import BASELINES, NETWORK, PREDICTED, Results, results_of, write_all
 from utils.training import Training, build_training, restore, save_last, train
 
 log = logging.getLogger('ksof')
@@ -183,10 +184,11 @@ def evaluate_run(reader: Reader, root: Path, windows: Windows, options: argparse
     checkpoint.check_settings(state, vars(options), SHAPE, path)
     with checkpoint.fitting(path):
         model.load_state_dict(state['model'])
-    methods = score_methods(model.eval(), windows, reader, options, device)
+    methods, motion = score_methods(model.eval(), windows, reader, options, device)
     protocol = 'all' if options.test_sample_num < 0 else str(options.test_sample_num)
     results: Results = results_of(windows, reader, protocol=protocol, epoch=state['epoch'], selected_on='validation',
-                                  methods=methods, sample=is_sample(root))
+                                  methods=methods, motion=motion, parameters=sum(p.numel() for p in model.parameters()),
+                                  sample=is_sample(root))
 
     def write() -> str:
         folder.mkdir(parents=True, exist_ok=True)
@@ -196,13 +198,14 @@ def evaluate_run(reader: Reader, root: Path, windows: Windows, options: argparse
 
 
 def score_methods(model: KSOF, windows: Windows, reader: Reader, options: argparse.Namespace,
-                  device: torch.device) -> dict[str, ActionTable]:
-    """MPJPE by action of the network, in both averages, and of the baselines."""
+                  device: torch.device) -> tuple[dict[str, ActionTable], Motion]:
+    """MPJPE by action of the network, in both averages, and of the baselines; and how all three move."""
     score = functools.partial(evaluate, windows=windows, skeleton=reader.skeleton, batch_size=options.test_batch_size,
                               title='testing')
-    errors = score(lambda *views: model(*views).fused)
-    zero = score(ZeroVelocity(options.output_n).to(device))
-    constant = score(ConstantVelocity(options.output_n).to(device))
+    errors: dict[str, FrameErrors] = {NETWORK: score(lambda *views: model(*views).fused)}
+    for name, baseline in zip(BASELINES, (ZeroVelocity, ConstantVelocity), strict=True):
+        errors[name] = score(baseline(options.output_n).to(device))
     table = functools.partial(by_action, action_index=windows.action_index, actions=windows.actions)
-    return {'KSOF': table(errors.all_joints), 'KSOF predicted joints only': table(errors.predicted_joints),
-            'zero velocity': table(zero.all_joints), 'constant velocity': table(constant.all_joints)}
+    methods = {NETWORK: table(errors[NETWORK].all_joints), PREDICTED: table(errors[NETWORK].predicted_joints),
+               **{name: table(errors[name].all_joints) for name in BASELINES}}
+    return methods, motion_of(errors, table)

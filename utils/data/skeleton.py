@@ -66,6 +66,15 @@ class Skeleton:
         return tuple(self.joints.index(self.rows[j][2]) for j in self.copied)
 
     @cached_property
+    def bones(self) -> tuple[tuple[int, int], ...]:
+        """(parent, joint) for each predicted joint; for a copied parent the joint it is copied from.
+
+        All bones with a predicted end: the others have no length, or are one of these again.
+        """
+        source = dict(zip(self.copied, self.copied_from, strict=True))
+        return tuple((source.get(self.parents[j], self.parents[j]), j) for j in self.predicted)
+
+    @cached_property
     def opposite(self) -> tuple[int, ...]:
         """The joint on the other side of the body, for each joint; itself in the middle."""
         return tuple(self.joints.index(re.sub('^(Left|left|L(?=[A-Z])|Right|right|R(?=[A-Z]))', lambda side: OTHER_SIDE[side[0]],
