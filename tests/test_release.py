@@ -1,13 +1,16 @@
 """Runs that are given away."""
+import csv
 import json
 
 import pytest
 import torch
 
-from tests.conftest import weights
+from tests.conftest import PROJECT, weights
 from tools import release
 from utils import checkpoint
 from utils.cli import run_tool
+from utils.report import read_results
+from utils.trained import load_trained
 
 
 def test_a_released_run_scores_the_same_and_says_nothing_of_the_machine(command, tmp_path, capsys):
@@ -46,3 +49,16 @@ def test_what_cannot_be_released_is_refused(damage, command, tmp_path, capsys):
     assert shown.startswith('error: ') and shown.count('\n') == 1
     assert not out.exists() or damage == 'exists'
     assert weights(tmp_path / 'run', 'ckpt_best.pth.tar')
+
+
+@pytest.mark.parametrize('name', ['cmu_short', 'cmu_long'])
+def test_what_the_project_gives_away(name):
+    folder = PROJECT / 'checkpoint' / name
+    assert (folder / checkpoint.BEST).stat().st_size < 16e6
+    assert set(torch.load(folder / checkpoint.BEST, weights_only=True)) == {'model', 'epoch', 'history', 'best', 'options'}
+    trained = load_trained(folder / checkpoint.BEST)
+    results = read_results(folder / 'results.json')
+    assert (results.reader.name, results.output_n, results.epoch) == ('cmu', trained.options.output_n, trained.epoch)
+    rows = list(csv.DictReader((folder / 'history.csv').open()))
+    best = min(rows, key=lambda row: float(row['validation']))
+    assert int(best['epoch']) == trained.epoch, 'the epoch is the best on validation data'
