@@ -45,10 +45,10 @@ class LossTerms(NamedTuple):
 class KSOFLoss(nn.Module):
     """MPJPE of the fused prediction, plus both paths weighted by learned uncertainties a (S-GCN) and b (K-TCN and JPS).
 
-    total = MPJPE(Y) + L_S / (2 a^2) + L_T / (2 b^2) + log a + log b with L_T = L_K^2 + jps_weight * JPS(Y)^2, and beyond the
-    paper velocity_weight times the mean error of the fused velocities. The
+    total = MPJPE(Y) + L_S / (2 a^2) + L_T / (2 b^2) + log a + log b with L_T = L_K^2 + jps_weight * JPS(Y)^2. The
     logarithms are the parameters, which keeps a and b positive. For given losses the total is least at a^2 = L_S,
     b^2 = L_T; starting there for a typical error spares the thousands of steps that a, b = 1 would need to get there.
+    Beyond the paper velocity_weight times the mean error of the fused velocities is added.
     """
 
     def __init__(self, jps_weight: float = 1.0, velocity_weight: float = 0.0):

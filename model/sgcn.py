@@ -37,7 +37,7 @@ class GraphStage(nn.Module):
         return self.dropout(F.leaky_relu(flat, 0.01, inplace=True)).view_as(y)
 
     def fixed_norm(self, y: Tensor) -> Tensor:
-        """The batch norm in evaluation, as one multiplication and addition: a third of the time of torch's on a processor."""
+        """The batch norm in evaluation, as one multiplication and addition: about half of torch's time on a processor."""
         norm = self.norm
         scale = norm.weight * torch.rsqrt(norm.get_buffer('running_var') + norm.eps)
         return torch.addcmul(norm.bias - norm.get_buffer('running_mean') * scale, y, scale)

@@ -47,7 +47,7 @@ def test_windows_are_drawn_as_often_as_their_weights_say():
     assert (often >= 50).double().mean().item() == pytest.approx(0.75, abs=0.02)
 
 
-def test_all_of_it_stopped_and_resumed_is_the_same_run(command, tmp_path):
+def test_all_of_it_again_is_the_same_run(command, tmp_path):
     assert command(*ALL, '--epoch', '3') == 0
     whole = checkpoint.load(tmp_path / 'run' / 'ckpt_last.pth.tar')
     assert command(*ALL, '--epoch', '3', '--exp', str(tmp_path / 'other')) == 0
@@ -109,6 +109,11 @@ def test_a_run_goes_on_with_the_same_recipe_only(command, capsys):
     assert '--mirror' in capsys.readouterr().err
 
 
+
+
+def test_what_earlier_versions_did_is_what_the_defaults_mean():
+    defaults = settings()
+    assert {name: defaults[name] for name in checkpoint.NEWER_SETTINGS} == checkpoint.NEWER_SETTINGS
 
 
 def test_a_checkpoint_from_before_these_settings_is_one_without_them(command, tmp_path, capsys):

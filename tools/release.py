@@ -13,7 +13,7 @@ from utils import checkpoint
 from utils.cli import run_tool, tool_parser
 from utils.errors import InputError, reading
 from utils.files import write_text
-from utils.trained import load_trained
+from utils.trained import checkpoint_path, load_trained
 
 KEPT = ('model', 'epoch', 'history', 'best')  # of a checkpoint; the rest is for going on with training
 TABLES = ('history.csv', 'results.json', 'results.md', 'test_all_eval.csv')
@@ -22,7 +22,7 @@ TABLES = ('history.csv', 'results.json', 'results.md', 'test_all_eval.csv')
 def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = tool_parser(__doc__)
     parser.add_argument('run', metavar='RUN', type=Path,
-                        help='run folder or its name under checkpoint/, evaluated with --is_eval')
+                        help='run folder, its name under checkpoint/, or its checkpoint file; evaluated with --is_eval')
     parser.add_argument('--out', metavar='FOLDER', type=Path, required=True, help='the folder to make; it must not exist')
     arguments = parser.parse_args(argv)
     if arguments.out.exists():
@@ -38,9 +38,10 @@ def of_anywhere(options: dict[str, Any], name: str) -> dict[str, Any]:
 def main(argv: Sequence[str] | None) -> None:
     arguments = parse_arguments(argv)
     out = arguments.out
-    run = next((folder for folder in (arguments.run, checkpoint.RUNS / arguments.run) if folder.is_dir()), arguments.run)
-    load_trained(run / checkpoint.BEST)  # whole, of finite float32, and of this version
-    state = checkpoint.load(run / checkpoint.BEST)
+    best = checkpoint_path(arguments.run)
+    run = best.parent
+    load_trained(best)  # whole, of finite float32, and of this version
+    state = checkpoint.load(best)
     with reading(run):
         about = json.loads((run / 'options.json').read_bytes())
         missing = [name for name in TABLES if not (run / name).is_file()]

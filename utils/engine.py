@@ -163,8 +163,9 @@ def evaluate(predict: Callable[..., Tensor], windows: Windows, skeleton: Skeleto
                 bone_length_errors(predicted, batch.future_all, skeleton))
 
     parts = [
-        errors(batch) for batch in tqdm(windows.batches(batch_size, order=own), total=-(-len(own) // batch_size), desc=title,
-                          unit=' batches', leave=False, dynamic_ncols=True, disable=distributed.rank() > 0)
+        errors(batch)
+        for batch in tqdm(windows.batches(batch_size, order=own), total=-(-len(own) // batch_size), desc=title, unit=' batches',
+                          leave=False, dynamic_ncols=True, disable=distributed.rank() > 0)
     ]
     return FrameErrors(*(distributed.all_rows(torch.cat(part).cpu(), own, len(windows)) for part in zip(*parts, strict=True)))
 

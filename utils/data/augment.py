@@ -1,4 +1,4 @@
-"""Changed copies of training windows: the other side of the body, and other speeds."""
+"""Changed copies of training windows: the other side of the body, other speeds, other poses with the same motion."""
 import math
 from dataclasses import dataclass
 
