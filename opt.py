@@ -10,10 +10,14 @@ from utils.errors import InputError
 Group = argparse._ArgumentGroup
 
 # The settings that shape the network or its data: they name the run folder, and a checkpoint must agree with them.
-SHAPE = ('dataset', 'input_n', 'output_n', 'node_n', 'dct_n', 'num_gcn', 'd_model', 'tcn_axis', 'topk', 'symmetry')
+SHAPE = ('dataset', 'input_n', 'output_n', 'node_n', 'dct_n', 'num_gcn', 'd_model', 'tcn_axis', 'topk', 'without',
+         'symmetry')
 # What must not change when a run goes on: with these the same, a stopped run ends as one that was never stopped.
 TRAINING = ('skip_rate', 'batch_size', 'dropout', 'lr_now', 'lr_end', 'warmup_steps', 'optimizer', 'weight_decay', 'clip_norm',
             'jps_weight', 'velocity_weight', 'mirror', 'stretch', 'shift', 'balance', 'average', 'amp', 'tf32', 'compile', 'seed')
+# What --without leaves out of the network or its loss, and what stands in its place.
+PARTS = {'gates': 'SOF takes both paths as they are', 'fusion_residual': 'the fusion is not added to the sum of the paths',
+         'batch_norm': 'layer norm over the features of each node instead', 'loss_weights': 'a and b stay where they begin'}
 # What --recipe sets, beyond the paper; chosen on CMU validation data (docs/results.md).
 RECIPES: dict[str, dict[str, Any]] = {
     'accurate': {'mirror': 0.5, 'stretch': 0.2, 'shift': 20.0, 'balance': 0.5, 'average': 0.998, 'velocity_weight': 1.0,
@@ -56,6 +60,8 @@ def add_data(data: Group) -> None:
     data.add_argument('--skip_rate', type=at_least(1), default=1, help='frames between the starts of training windows')
     data.add_argument('--test_sample_num', type=int, choices=(-1, 8, 256), default=-1,
                       help='test windows: -1 all, else so many drawn for each action as in the 8- and 256-window protocols')
+    data.add_argument('--no_test', action='store_true',
+                      help='train and validate only; the test split is not even read')
     data.add_argument('--allow_missing', action='store_true',
                       help='go on without files of a fixed set (Human3.6M) that are missing, and list them; else an error')
 
@@ -73,6 +79,8 @@ def add_network(network: Group) -> None:
                          help='what the K-TCN\'s convolutions slide along')
     network.add_argument('--topk', choices=('in_place', 'packed', 'off'), default='in_place',
                          help='TOP-K of the fusion: zero the weaker half, pack the stronger half by strength, or keep all')
+    network.add_argument('--without', choices=('nothing', *PARTS), default='nothing',
+                         help='to see what a part brings: ' + '; '.join(f'{part}: {what}' for part, what in PARTS.items()))
     network.add_argument('--symmetry', choices=('off', 'average'), default='off',
                          help='average: evaluate the mean of what the network makes of a window and of its mirror image, at '
                               'twice the cost; not in the paper')
@@ -148,6 +156,8 @@ def parse(dataset: str, title: str, defaults: dict[str, Any], *, node_n: int,
     for name, what in (('lr_end', 'of --lr_now'), ('mirror', 'of the windows')):
         if getattr(options, name) > 1:
             raise InputError(f'--{name} {getattr(options, name)}: a share {what}, from 0 to 1')
+    if options.is_eval and options.no_test:
+        raise InputError('--is_eval scores the test split, --no_test leaves it alone: give one of them')
     if options.is_eval and options.is_load:
         raise InputError('--is_eval evaluates a finished run, --is_load goes on training one: give one of them')
     if options.ckpt and not (options.is_eval or options.is_load):
@@ -164,6 +174,8 @@ def run_name(options: argparse.Namespace) -> str:
         name += f'_tcn-{options.tcn_axis}'
     if options.topk != 'in_place':
         name += f'_topk-{options.topk}'
+    if options.without != 'nothing':
+        name += f'_without-{options.without}'
     if options.symmetry != 'off' and not options.recipe:
         name += f'_symmetry-{options.symmetry}'
     if options.recipe:

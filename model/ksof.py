@@ -25,8 +25,9 @@ class Prediction(NamedTuple):
 class KSOF(nn.Module):
     """The network. All sizes are plain numbers: see opt.py for what they mean.
 
-    opposite: the joint on the other side of the body, for each. If given, the network in evaluation predicts the mean of
-    what it makes of a window and of its mirror image; not in the paper.
+    gates, fusion_residual, norm: as the paper has them; otherwise the paths are fused as they are, their sum is not part of the
+    fusion, and the S-GCN's norms are layer norms. opposite: the joint on the other side of the body, for each. If given, the
+    network in evaluation predicts the mean of what it makes of a window and of its mirror image; not in the paper.
     """
 
     encoding: Tensor
@@ -34,7 +35,8 @@ class KSOF(nn.Module):
     opposite: Tensor | None
 
     def __init__(self, *, node_n: int, input_n: int, output_n: int, dct_n: int, num_gcn: int, d_model: int,
-                 dropout: float, tcn_axis: str = 'time', topk: str = 'in_place', opposite: Sequence[int] | None = None):
+                 dropout: float, tcn_axis: str = 'time', topk: str = 'in_place', gates: bool = True,
+                 fusion_residual: bool = True, norm: str = 'batch', opposite: Sequence[int] | None = None):
         super().__init__()
         # Named, as the rest may be built on the meta device and loaded, which this is not.
         places = None if opposite is None else torch.tensor(opposite, device='cpu')
@@ -43,9 +45,10 @@ class KSOF(nn.Module):
         self.register_buffer('decoding', decoding_matrix(input_n, output_n, dct_n), persistent=False)
         self.ktcn = KTCN(node_n=node_n, input_n=input_n, output_n=output_n, width=KTCN_WIDTH_PER_D_MODEL * d_model,
                          dropout=dropout, axis=tcn_axis)
-        self.sgcn = SGCN(node_n=node_n, dct_n=dct_n, num_gcn=num_gcn, width=d_model * dct_n, dropout=dropout)
-        self.temporal_gate = FrameGate(output_n)
-        self.spatial_gate = FrameGate(output_n)
+        self.sgcn = SGCN(node_n=node_n, dct_n=dct_n, num_gcn=num_gcn, width=d_model * dct_n, dropout=dropout, norm=norm)
+        self.temporal_gate = FrameGate(output_n) if gates else nn.Identity()
+        self.spatial_gate = FrameGate(output_n) if gates else nn.Identity()
+        self.fusion_residual = fusion_residual
         self.fusion = SOF(node_n=node_n, topk=topk)
 
     def forward(self, observed: Tensor, coefficients: Tensor | None = None) -> Prediction:
@@ -72,4 +75,5 @@ class KSOF(nn.Module):
     def fuse(self, temporal: Tensor, spatial: Tensor) -> Tensor:
         """Two displacements from the last pose (B, T_out, N) -> one: their gated sum, at first their mean, corrected."""
         temporal, spatial = self.temporal_gate(temporal), self.spatial_gate(spatial)
-        return temporal + spatial + self.fusion(temporal, spatial)
+        correction = self.fusion(temporal, spatial)
+        return temporal + spatial + correction if self.fusion_residual else correction

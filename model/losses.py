@@ -48,14 +48,15 @@ class KSOFLoss(nn.Module):
     total = MPJPE(Y) + L_S / (2 a^2) + L_T / (2 b^2) + log a + log b with L_T = L_K^2 + jps_weight * JPS(Y)^2. The
     logarithms are the parameters, which keeps a and b positive. For given losses the total is least at a^2 = L_S,
     b^2 = L_T; starting there for a typical error spares the thousands of steps that a, b = 1 would need to get there.
-    Beyond the paper velocity_weight times the mean error of the fused velocities is added.
+    Without learned_weights a and b stay there. Beyond the paper velocity_weight times the mean error of the fused velocities
+    is added.
     """
 
-    def __init__(self, jps_weight: float = 1.0, velocity_weight: float = 0.0):
+    def __init__(self, jps_weight: float = 1.0, velocity_weight: float = 0.0, learned_weights: bool = True):
         super().__init__()
         self.jps_weight, self.velocity_weight = jps_weight, velocity_weight
-        self.log_a = nn.Parameter(torch.tensor(math.log(TYPICAL_ERROR_MM) / 2))
-        self.log_b = nn.Parameter(torch.tensor(math.log(TYPICAL_ERROR_MM)))
+        self.log_a = nn.Parameter(torch.tensor(math.log(TYPICAL_ERROR_MM) / 2), requires_grad=learned_weights)
+        self.log_b = nn.Parameter(torch.tensor(math.log(TYPICAL_ERROR_MM)), requires_grad=learned_weights)
 
     def forward(self, prediction: Prediction, truth: Tensor,
                 average: Callable[[Sequence[Tensor]], Sequence[Tensor]] = tuple) -> LossTerms:

@@ -23,34 +23,40 @@ class GraphConv(nn.Module):
 
 
 class GraphStage(nn.Module):
-    """Graph convolution, batch normalisation over nodes x features, LeakyReLU, dropout."""
+    """Graph convolution, normalisation, LeakyReLU, dropout.
 
-    def __init__(self, node_n: int, features_in: int, features_out: int, dropout: float):
+    norm: 'batch', over nodes x features; 'layer', over the features of each node (not in the paper).
+    """
+
+    def __init__(self, node_n: int, features_in: int, features_out: int, dropout: float, norm: str):
         super().__init__()
         self.conv = GraphConv(node_n, features_in, features_out)
-        self.norm = nn.BatchNorm1d(node_n * features_out)
+        self.norm = nn.BatchNorm1d(node_n * features_out) if norm == 'batch' else nn.LayerNorm(features_out)
         self.dropout = Dropout(dropout)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.conv(x)
-        flat = self.norm(y.flatten(1)) if self.training else self.fixed_norm(y.flatten(1))  # (B, N H)
-        return self.dropout(F.leaky_relu(flat, 0.01, inplace=True)).view_as(y)
+        return self.dropout(F.leaky_relu(self.normalised(self.conv(x)), 0.01, inplace=True))
 
-    def fixed_norm(self, y: Tensor) -> Tensor:
-        """The batch norm in evaluation, as one multiplication and addition: about half of torch's time on a processor."""
-        norm = self.norm
-        scale = norm.weight * torch.rsqrt(norm.get_buffer('running_var') + norm.eps)
-        return torch.addcmul(norm.bias - norm.get_buffer('running_mean') * scale, y, scale)
+    def normalised(self, y: Tensor) -> Tensor:
+        """(B, N, H) -> (B, N, H)."""
+        if isinstance(self.norm, nn.LayerNorm):
+            return self.norm(y)
+        flat = y.flatten(1)
+        return (self.norm(flat) if self.training else fixed_norm(self.norm, flat)).view_as(y)
+
+
+def fixed_norm(norm: nn.BatchNorm1d, y: Tensor) -> Tensor:
+    """A batch norm in evaluation, as one multiplication and addition: about half of torch's time on a processor."""
+    scale = norm.weight * torch.rsqrt(norm.get_buffer('running_var') + norm.eps)
+    return torch.addcmul(norm.bias - norm.get_buffer('running_mean') * scale, y, scale)
 
 
 class GraphBlock(nn.Module):
     """Two graph stages and a residual."""
 
-    def __init__(self, node_n: int, width: int, dropout: float):
+    def __init__(self, node_n: int, width: int, dropout: float, norm: str):
         super().__init__()
-        self.body = nn.Sequential(
-            GraphStage(node_n, width, width, dropout), GraphStage(node_n, width, width, dropout)
-        )
+        self.body = nn.Sequential(*(GraphStage(node_n, width, width, dropout, norm) for _ in range(2)))
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.body(x)
@@ -60,12 +66,12 @@ class SGCN(nn.Module):
     """Changes of the window's DCT coefficients, in 2 x num_gcn + 5 stages: one in, num_gcn blocks down, three in the
     middle, num_gcn up (each adding the output of the matching block down), one out. width is H, features per node."""
 
-    def __init__(self, *, node_n: int, dct_n: int, num_gcn: int, width: int, dropout: float):
+    def __init__(self, *, node_n: int, dct_n: int, num_gcn: int, width: int, dropout: float, norm: str = 'batch'):
         super().__init__()
-        self.first = GraphStage(node_n, dct_n, width, dropout)
-        self.down = nn.ModuleList(GraphBlock(node_n, width, dropout) for _ in range(num_gcn))
-        self.middle = nn.Sequential(*(GraphBlock(node_n, width, dropout) for _ in range(MIDDLE_BLOCKS)))
-        self.up = nn.ModuleList(GraphBlock(node_n, width, dropout) for _ in range(num_gcn))
+        self.first = GraphStage(node_n, dct_n, width, dropout, norm)
+        self.down = nn.ModuleList(GraphBlock(node_n, width, dropout, norm) for _ in range(num_gcn))
+        self.middle = nn.Sequential(*(GraphBlock(node_n, width, dropout, norm) for _ in range(MIDDLE_BLOCKS)))
+        self.up = nn.ModuleList(GraphBlock(node_n, width, dropout, norm) for _ in range(num_gcn))
         self.last = GraphConv(node_n, width, dct_n)
         nn.init.zeros_(self.last.linear.weight)  # an untrained path changes nothing
         nn.init.zeros_(self.last.linear.bias)

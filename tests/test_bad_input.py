@@ -37,6 +37,7 @@ WORDS = {
     '--test_sample_num': ['0', '9', '-2', '8.0', 'all', '', '1e999'],
     '--tcn_axis': ['', 'Time', 'space', '0'],
     '--topk': ['', 'on', 'IN_PLACE'],
+    '--without': ['', 'sof', 'Gates'],
     '--symmetry': ['', 'on', 'Average'],
     '--optimizer': ['', 'sgd', 'Adam'],
     '--recipe': ['', 'best', 'Accurate'],

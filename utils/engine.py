@@ -170,9 +170,15 @@ def evaluate(predict: Callable[..., Tensor], windows: Windows, skeleton: Skeleto
     return FrameErrors(*(distributed.all_rows(torch.cat(part).cpu(), own, len(windows)) for part in zip(*parts, strict=True)))
 
 
-def validate(model: nn.Module, windows: Windows, skeleton: Skeleton, *, batch_size: int) -> float:
-    """The number that selects an epoch: MPJPE over all frames of the validation windows, mean of the actions, mm."""
+def validate(model: nn.Module, windows: Windows, skeleton: Skeleton, *, batch_size: int) -> dict[str, float]:
+    """Means over the actions and all frames of the validation windows.
+
+    'validation', the number that selects an epoch: MPJPE, mm. 'acceleration_error', and 'acceleration' of the prediction
+    itself, mm per frame squared.
+    """
     model.eval()
     errors = evaluate(lambda *views: model(*views).fused, windows, skeleton, batch_size=batch_size, title='validating')
-    average = by_action(errors.all_joints, windows.action_index, windows.actions)['avg']
-    return sum(average) / len(average)
+    measured = {'validation': errors.all_joints, 'acceleration_error': errors.acceleration_error,
+                'acceleration': errors.own_acceleration}
+    averages = {name: by_action(values, windows.action_index, windows.actions)['avg'] for name, values in measured.items()}
+    return {name: sum(average) / len(average) for name, average in averages.items()}

@@ -85,7 +85,8 @@ def run(reader: Reader, options: argparse.Namespace) -> None:
     # The test files are read before training too: what is wrong with them shows now and not after it.
     with distributed.first_then_others():
         windows = {split: load_windows(reader, root, split, options, device)
-                   for split in (('test',) if options.is_eval else ('train', 'validation', 'test'))}
+                   for split in (('test',) if options.is_eval else ('train', 'validation', 'test'))
+                   if not (split == 'test' and options.no_test)}
     if options.is_eval:
         print(evaluate_run(reader, root, windows['test'], options, folder, model, device))
         return
@@ -96,6 +97,8 @@ def run(reader: Reader, options: argparse.Namespace) -> None:
         if not options.is_load:
             save_last(training)  # from here on a stopped run can go on
         train(training)
+        if options.no_test:
+            return
         print(evaluate_run(reader, root, windows['test'], options, folder, model, device))
     finally:
         if lock:
@@ -151,7 +154,8 @@ def build_model(options: argparse.Namespace) -> KSOF:
     opposite = reader_named(options.dataset).skeleton.opposite_predicted if options.symmetry == 'average' else None
     return KSOF(node_n=options.node_n, input_n=options.input_n, output_n=options.output_n, dct_n=options.dct_n,
                 num_gcn=options.num_gcn, d_model=options.d_model, dropout=options.dropout, tcn_axis=options.tcn_axis,
-                topk=options.topk, opposite=opposite)
+                topk=options.topk, gates=options.without != 'gates', fusion_residual=options.without != 'fusion_residual',
+                norm='layer' if options.without == 'batch_norm' else 'batch', opposite=opposite)
 
 
 def load_windows(reader: Reader, root: Path, split: str, options: argparse.Namespace, device: torch.device) -> Windows:

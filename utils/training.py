@@ -72,7 +72,8 @@ def build_training(model: KSOF, windows: dict[str, Windows], skeleton: Skeleton,
     if distributed.processes() > 1 and len(windows['train']) < together:
         raise InputError(f'--batch_size {options.batch_size}: a step of {distributed.processes()} processes takes {together} '
                          f'windows, there are {len(windows["train"])}')
-    criterion = KSOFLoss(options.jps_weight, options.velocity_weight).to(device)
+    criterion = KSOFLoss(options.jps_weight, options.velocity_weight,
+                         learned_weights=options.without != 'loss_weights').to(device)
     optimiser = build_optimiser(model, criterion, options)
     schedule = build_schedule(optimiser, options, steps_per_epoch=max(1, len(windows['train']) // together))
     return Training(model, build_network(model, options), build_average(model, options), build_draw(windows['train'], options),
@@ -182,11 +183,11 @@ def finish_epoch(training: Training, means: dict[str, float]) -> None:
     started = time.perf_counter()
     validation = validate(training.scored, training.windows['validation'], training.skeleton,
                           batch_size=options.test_batch_size)
-    if not math.isfinite(validation):
+    if not math.isfinite(validation['validation']):
         raise DivergedError(f'epoch {epoch}: the validation error is not finite; the last checkpoint is kept: try a lower '
                             '--lr_now')
     training.history.append({'epoch': epoch, 'lr': float(training.schedule.get_last_lr()[0]), **means,
-                             'validation': validation,
+                             **validation,
                              'seconds': training.progress.seconds + time.perf_counter() - started})
     training.progress = epoch_start(training.progress.sums.device)
     best = training.best or training.history[-1]
@@ -212,9 +213,9 @@ def epoch_line(entry: dict[str, float], epochs: int, best: dict[str, float]) -> 
 
 
 def history_csv(history: list[dict[str, float]]) -> str:
-    """One machine-readable line an epoch."""
+    """One machine-readable line an epoch. Epochs of earlier versions lack what those did not measure."""
     file = io.StringIO()
-    writer = csv.DictWriter(file, list(history[0]), lineterminator='\n')
+    writer = csv.DictWriter(file, list(history[-1]), lineterminator='\n')
     writer.writeheader()
     writer.writerows(history)
     return file.getvalue()
