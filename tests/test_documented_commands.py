@@ -26,8 +26,9 @@ from utils.data.readers import READERS
 
 DOCUMENTS = [PROJECT / 'README.md', *sorted((PROJECT / 'docs').glob('*.md'))]
 SHORT = ['--epoch', '1', '--skip_rate', '40', '--d_model', '1', '--num_gcn', '1', '--cuda_idx', 'cpu']
-BRIEF = ['--quick', '--d_model', '1', '--dataset', 'cmu', '--cuda_idx', 'cpu']
 TRAINING = (*paper.MAINS.values(), 'tools/reproduce.py')
+SOME = {'tools/benchmark.py': ['--quick', '--d_model', '1', '--dataset', 'cmu', '--cuda_idx', 'cpu'],
+        'tools/ablate.py': [*SHORT, '--only', 'unchanged', 'dct_10', '--seeds', '0']}
 RUN_NAME = re.compile(r'([A-Z]+_)?RUN(_?[A-Z0-9]+)?')
 WORDS = {'MOTION': 'motion.bvh', 'CHECKPOINT': 'checkpoint/RUN/ckpt_best.pth.tar', 'CKPT': 'checkpoint/RUN/ckpt_best.pth.tar'}
 NOT_RUN = {
@@ -140,7 +141,7 @@ def follow(provide, run, tmp_path, monkeypatch):
         if not {'--help', '--version'} & set(words):
             words = [WORDS.get(word, word) for word in words]
             provide(words)
-            words += SHORT if script in TRAINING else BRIEF if script == 'tools/benchmark.py' else []
+            words += SHORT if script in TRAINING else SOME.get(script, [])
         if script == 'tools/make_sample_data.py' and (here / words[1]).is_symlink():
             (here / words[1]).unlink()  # not into the datasets that other tests read
         later = {'--is_eval', '--is_load'} & set(words)  # of a run that may not have been shown

@@ -4,7 +4,6 @@ The test split is not read. Options of main_cmu_3d.py are passed on to every run
 Given again, the command goes on where it stopped; with other --only, several may work on the same folder side by side.
 """
 import argparse
-import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,7 +22,6 @@ from utils.data.reader import find_root
 from utils.errors import InputError
 from utils.files import write_text
 
-log = logging.getLogger('ksof')
 OURS = ('--data_dir', '--exp', '--seed', '--is_load', '--is_eval', '--ckpt', '--no_test')  # decided here for each run
 BASE = 'unchanged'
 CHANGES: dict[str, dict[str, Any]] = {
@@ -43,6 +41,14 @@ CHANGES: dict[str, dict[str, Any]] = {
 }
 # How many times longer a step takes: these train so many times fewer epochs, and about as long.
 COST = {'d_model_x2': 2, 'd_model_x4': 4}
+
+
+class Plan(NamedTuple):
+    """One run: the words of its command, its folder, how many epochs it lacks."""
+
+    words: list[str]
+    folder: Path
+    epochs_left: int
 
 
 class Finished(NamedTuple):
@@ -73,22 +79,18 @@ def main(argv: Sequence[str] | None) -> None:
     arguments, more = parse_arguments(argv)
     utils.run.log_to_terminal()
     page = arguments.runs / 'ablations.md'
-    commands = {(name, seed): command(name, seed, arguments, more) for seed in arguments.seeds for name in arguments.only}
-    for (name, seed), (words, folder) in commands.items():
-        log.info('%s, seed %d', name, seed)
-        state = load_if_there(folder)
-        if state is None or state['epoch'] < int(words[words.index('--epoch') + 1]):
-            code = utils.run.main(READER, DEFAULTS, [*words, *(['--is_load'] if state else [])])
-            if code:
-                print(f'error: {name}, seed {seed}: ended with code {code}; the same command goes on from here', file=sys.stderr)
-                raise SystemExit(code)
+    plans = [make_plan(name, seed, arguments, more) for seed in arguments.seeds for name in arguments.only]
+    for plan in plans:
+        if code := utils.run.main(READER, DEFAULTS, plan.words) if plan.epochs_left else 0:
+            print(f'error: {plan.folder.name}: ended with code {code}; the same command goes on from here', file=sys.stderr)
+            raise SystemExit(code)
         write_text(page, table(arguments.runs, arguments.seeds))
     print(page.read_text())
     print(f'written: {page}')
 
 
-def command(name: str, seed: int, arguments: argparse.Namespace, more: list[str]) -> tuple[list[str], Path]:
-    """The words of a run and its folder. InputError if a main would not take them."""
+def make_plan(name: str, seed: int, arguments: argparse.Namespace, more: list[str]) -> Plan:
+    """What is to be done for one run. InputError if a main would not take it or the folder holds a run of other settings."""
     base = opt.parse(READER.name, READER.title, DEFAULTS, node_n=READER.skeleton.node_n,
                      argv=['--data_dir', arguments.data, *more])
     change = dict(CHANGES[name])
@@ -98,8 +100,12 @@ def command(name: str, seed: int, arguments: argparse.Namespace, more: list[str]
     epochs = max(1, base.epoch // COST.get(name, 1))
     words = ['--data_dir', arguments.data, *more, '--no_test', '--seed', str(seed), '--exp', str(folder), '--epoch', str(epochs),
              *(f'--{option}={value}' for option, value in change.items())]
-    opt.parse(READER.name, READER.title, DEFAULTS, node_n=READER.skeleton.node_n, argv=words)
-    return words, folder
+    options = opt.parse(READER.name, READER.title, DEFAULTS, node_n=READER.skeleton.node_n, argv=words)
+    state = load_if_there(folder)
+    if state is None:
+        return Plan(words, folder, epochs)
+    checkpoint.check_settings(state, vars(options), ('epoch', *opt.SHAPE, *opt.TRAINING), folder)
+    return Plan([*words, '--is_load'], folder, epochs - state['epoch'])
 
 
 def load_if_there(folder: Path) -> checkpoint.Checkpoint | None:

@@ -1,0 +1,179 @@
+"""Parts left out one at a time, runs that leave the test split alone, and the tool that compares changes."""
+import csv
+import shutil
+import statistics
+
+import pytest
+import torch
+from torch import nn
+
+import utils.run
+from model.ksof import KSOF
+from model.losses import KSOFLoss
+from opt import PARTS
+from tests.conftest import TINY
+from tools import ablate
+from utils.cli import run_tool
+
+SIZES = {'node_n': 12, 'input_n': 10, 'output_n': 8, 'dct_n': 6, 'num_gcn': 1, 'd_model': 1, 'dropout': 0.0}
+
+
+@pytest.fixture
+def observed():
+    torch.manual_seed(3)
+    return 100 * torch.randn(6, 1, 12) + torch.randn(6, 10, 12).cumsum(1)
+
+
+def trained(model, observed):
+    """The network after a few steps, so that no part is still at the zero it begins with."""
+    optimiser = torch.optim.Adam(model.parameters(), lr=0.01)
+    for _ in range(8):
+        optimiser.zero_grad()
+        prediction = model(observed)
+        sum((part - observed[:, :8] - 50).square().mean() for part in prediction).backward()
+        optimiser.step()
+    return model
+
+
+@pytest.fixture
+def no_test(sample_cmu, tmp_path):
+    """A dataset root whose test files no reader would take."""
+    shutil.copytree(sample_cmu, tmp_path / 'no_test')
+    for path in (tmp_path / 'no_test' / 'cmu_mocap' / 'test').rglob('*.txt'):
+        path.write_text('not motion')
+    return tmp_path / 'no_test'
+
+
+def test_without_gates_the_paths_count_whole(observed):
+    both = {gates: KSOF(**SIZES, gates=gates) for gates in (True, False)}
+    path = torch.randn(6, 8, 12)
+    assert torch.allclose(both[True].fuse(path, path), path)  # gates of one half at first, and no correction yet
+    assert torch.allclose(both[False].fuse(path, path), 2 * path)
+    assert sum('gate' in name for name in both[False].state_dict()) == 0 < sum('gate' in name for name in both[True].state_dict())
+
+
+def test_without_its_residual_the_fusion_is_all_there_is(observed):
+    torch.manual_seed(0)
+    model = trained(KSOF(**SIZES, fusion_residual=False), observed).eval()
+    prediction = model(observed)
+    last = observed[:, -1:]
+    gated = model.temporal_gate(prediction.temporal - last), model.spatial_gate(prediction.spatial - last)
+    assert torch.allclose(prediction.fused, last + model.fusion(*gated), atol=1e-4)
+    model.fusion_residual = True
+    assert torch.allclose(model(observed).fused - prediction.fused, sum(gated), atol=1e-3)
+
+
+@pytest.mark.parametrize(('norm', 'alone'), [('batch', False), ('layer', True)])
+def test_layer_norms_see_one_window_batch_norms_all(norm, alone, observed):
+    """In training, another window in the batch changes a window's prediction through batch norms alone."""
+    torch.manual_seed(0)
+    model = trained(KSOF(**SIZES, norm=norm), observed).train()
+    other = observed.clone()
+    other[1:] += 30 * torch.randn(5, 10, 12)
+    first, second = model(observed).spatial[0], model(other).spatial[0]
+    assert torch.allclose(first, second, atol=1e-3) == alone
+    assert any(isinstance(module, nn.BatchNorm1d) for module in model.modules()) != alone
+
+
+def test_fixed_loss_weights_stay(observed):
+    for learned in (True, False):
+        criterion, model = KSOFLoss(learned_weights=learned), KSOF(**SIZES)
+        before = [weight.clone() for weight in criterion.parameters()]
+        optimiser = torch.optim.Adam([*model.parameters(), *criterion.parameters()], lr=0.01)
+        criterion(model(observed), observed[:, 2:]).total.backward()
+        optimiser.step()
+        assert [torch.equal(*pair) for pair in zip(before, criterion.parameters(), strict=True)] == [not learned] * 2
+
+
+@pytest.mark.parametrize('part', PARTS)
+def test_a_run_without_a_part_goes_on_and_is_evaluated_without_it(part, command, tmp_path, capsys):
+    assert command('--without', part, '--epoch', '1') == 0
+    assert command('--without', part, '--epoch', '2', '--is_load') == 0
+    assert command('--without', part, '--is_eval') == 0
+    assert command('--is_eval') == 2
+    assert f'was made with --without {part}' in capsys.readouterr().err
+    a, b = zip(*((row['a'], row['b']) for row in csv.DictReader((tmp_path / 'run' / 'history.csv').open())), strict=True)
+    assert (len({*a}) == len({*b}) == 1) == (part == 'loss_weights')
+
+
+def test_a_run_can_leave_the_test_split_unread(no_test, command, tmp_path, capsys):
+    words = ['--data_dir', str(no_test), '--epoch', '1']
+    assert command(*words) == 2
+    assert command(*words, '--no_test') == 0
+    assert capsys.readouterr().out == ''
+    made = {path.name for path in (tmp_path / 'run').iterdir()}
+    assert 'history.csv' in made and not {'results.json', 'results.md', 'test_all_eval.csv'} & made
+    assert command('--no_test', '--is_eval') == 2
+    assert command('--is_eval') == 0  # with the same data's test files
+
+
+def test_epochs_tell_how_predictions_move(command, tmp_path, monkeypatch):
+    """The acceleration columns against a computation of their own, on what the network predicts for validation."""
+    seen = []
+    monkeypatch.setattr(utils.run, 'train', lambda training: (train(training), seen.append(training)))
+    assert command('--epoch', '1', '--no_test') == 0
+    [training] = seen
+    windows, model = training.windows['validation'], training.model.eval()
+    batch = next(windows.batches(len(windows)))
+    with torch.inference_mode():
+        poses = {'own': model(batch.observed).fused, 'true': batch.future}
+    moves = {}
+    for name, future in poses.items():
+        x = torch.cat([batch.observed[:, -2:], future], 1).reshape(len(future), -1, 25, 3).double()
+        moves[name] = x[:, 2:] - 2 * x[:, 1:-1] + x[:, :-2]
+    for column, vectors in (('acceleration', moves['own']), ('acceleration_error', moves['own'] - moves['true'])):
+        of_windows = vectors.square().sum(-1).sqrt().mean((1, 2))
+        of_actions = [of_windows[batch.actions == action].mean().item() for action in batch.actions.unique()]
+        assert training.history[0][column] == pytest.approx(statistics.mean(of_actions), rel=1e-4)
+
+
+train = utils.run.train
+
+
+@pytest.fixture
+def compare(no_test, tmp_path, capsys):
+    """Run the tool on data without readable test files; returns exit code, stdout and stderr."""
+    def run(*more):
+        try:
+            code = run_tool(ablate.main, [str(no_test), '--runs', str(tmp_path / 'runs'), *TINY[:-2], *more])
+        except SystemExit as stopped:
+            code = stopped.code
+        return code, *capsys.readouterr()
+    return run
+
+
+def test_the_table_of_changes_and_a_second_call_that_trains_nothing(compare, tmp_path, monkeypatch):
+    chosen = ['--only', 'unchanged', 'topk_packed', 'd_model_x2', '--seeds', '0', '1', '--epoch', '2']
+    code, out, err = compare(*chosen)
+    assert code == 0, err
+    lines = [[cell.strip() for cell in line.strip('|').split('|')] for line in out.splitlines() if line.startswith('|')]
+    rows = {row[0]: dict(zip(lines[0], row, strict=True)) for row in lines[2:]}
+    assert list(rows) == ['unchanged', 'topk_packed', 'd_model_x2']
+    errors = {}
+    for name, row in rows.items():
+        histories = [list(csv.DictReader((tmp_path / 'runs' / f'{name}_seed{seed}' / 'history.csv').open())) for seed in (0, 1)]
+        best = [min(history, key=lambda entry: float(entry['validation'])) for history in histories]
+        assert [row['seed 0'], row['seed 1']] == [f'{float(entry["validation"]):.2f}' for entry in best]
+        assert row['epochs'] == str(len(histories[0])) == ('1' if name == 'd_model_x2' else '2')
+        assert row['acceleration error'] == f'{statistics.mean(float(entry["acceleration_error"]) for entry in best):.2f}'
+        errors[name] = statistics.mean(float(entry['validation']) for entry in best)
+        assert row['against unchanged'] == f'{100 * (errors[name] / errors["unchanged"] - 1):+.1f}%'
+    assert int(rows['d_model_x2']['parameters'].replace(',', '')) > int(rows['unchanged']['parameters'].replace(',', ''))
+    assert rows['unchanged']['seed 0'] != rows['unchanged']['seed 1']
+
+    monkeypatch.setattr(utils.run, 'main', None)  # would train
+    code, again, _ = compare(*chosen)
+    assert code == 0 and again == out == (tmp_path / 'runs' / 'ablations.md').read_text() + again[again.index('\nwritten'):]
+    code, _, err = compare(*chosen, '--dropout', '0.4')
+    assert code == 2 and 'was made with --dropout 0.3, this command says 0.4' in err
+    code, again, _ = compare(*chosen[:2], *chosen[4:])  # one of them asked for: the table is of all that are there
+    assert code == 0 and '| topk_packed |' in again
+
+
+def test_what_the_tool_does_not_take(compare, tmp_path):
+    for words, part in ((['--seed', '3'], '--seed'), (['--only', 'all'], '--only'), (['--is_eval'], '--is_eval'),
+                        (['--d_model', '0'], '--d_model'),
+                        (['--output_n', '10', '--dct_n', '21'], '--dct_n')):
+        code, _, err = compare(*words)
+        assert code == 2 and err.startswith('error: ') and part in err and err.count('\n') == 1, err
+    assert not (tmp_path / 'runs').exists()
