@@ -14,7 +14,8 @@ SHAPE = ('dataset', 'input_n', 'output_n', 'node_n', 'dct_n', 'num_gcn', 'd_mode
          'symmetry')
 # What must not change when a run goes on: with these the same, a stopped run ends as one that was never stopped.
 TRAINING = ('skip_rate', 'batch_size', 'dropout', 'lr_now', 'lr_end', 'warmup_steps', 'optimizer', 'weight_decay', 'clip_norm',
-            'jps_weight', 'velocity_weight', 'mirror', 'stretch', 'shift', 'balance', 'average', 'amp', 'tf32', 'compile', 'seed')
+            'jps_weight', 'velocity_weight', 'near_frames', 'mirror', 'stretch', 'shift', 'balance', 'average', 'amp', 'tf32',
+            'compile', 'seed')
 # What --without leaves out of the network or its loss, and what stands in its place.
 PARTS = {'gates': 'SOF takes both paths as they are', 'fusion_residual': 'the fusion is not added to the sum of the paths',
          'batch_norm': 'layer norm over the features of each node instead', 'loss_weights': 'a and b stay where they begin'}
@@ -103,6 +104,9 @@ def add_training(training: Group) -> None:
                           help='weight of the squared joint point smoothness in the loss; 0 drops it')
     training.add_argument('--velocity_weight', type=at_least(0, float), default=0.0,
                           help='weight of the error of velocities between frames in the loss; not in the paper')
+    training.add_argument('--near_frames', type=at_least(0, float), default=0.0, metavar='POWER',
+                          help='predicted frame k counts k to the power of minus this in the error of the fused prediction that '
+                               'training lowers; 0: all the same; not in the paper')
     training.add_argument('--mirror', type=at_least(0, float), default=0.0,
                           help='share of training windows whose left and right change places, up to 1; not in the paper')
     training.add_argument('--stretch', type=at_least(0, float), default=0.0,

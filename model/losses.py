@@ -30,6 +30,12 @@ def joint_point_smoothness(poses: Tensor) -> Tensor:
     return acceleration.unflatten(-1, (-1, 3)).norm(dim=-1).mean()
 
 
+def near_frames_first(predicted: Tensor, truth: Tensor, power: float) -> Tensor:
+    """A mean of the (B, T, N) poses' joint distances, mm, in which predicted frame k, from 1, counts k^-power."""
+    weights = torch.arange(1, truth.shape[1] + 1, device=truth.device).float() ** -power
+    return joint_distances(predicted, truth).mean((0, 2)) @ (weights / weights.sum())
+
+
 class LossTerms(NamedTuple):
     """Scalars of one batch: the total that is minimised and what it is made of."""
 
@@ -48,28 +54,32 @@ class KSOFLoss(nn.Module):
     total = MPJPE(Y) + L_S / (2 a^2) + L_T / (2 b^2) + log a + log b with L_T = L_K^2 + jps_weight * JPS(Y)^2. The
     logarithms are the parameters, which keeps a and b positive. For given losses the total is least at a^2 = L_S,
     b^2 = L_T; starting there for a typical error spares the thousands of steps that a, b = 1 would need to get there.
-    Without learned_weights a and b stay there. Beyond the paper velocity_weight times the mean error of the fused velocities
-    is added.
+    Without learned_weights a and b stay there. Beyond the paper near_frames is the power by which near frames count more in
+    MPJPE(Y), and velocity_weight times the mean error of the fused velocities is added.
     """
 
-    def __init__(self, jps_weight: float = 1.0, velocity_weight: float = 0.0, learned_weights: bool = True):
+    def __init__(self, jps_weight: float = 1.0, velocity_weight: float = 0.0, near_frames: float = 0.0,
+                 learned_weights: bool = True):
         super().__init__()
-        self.jps_weight, self.velocity_weight = jps_weight, velocity_weight
+        self.jps_weight, self.velocity_weight, self.near_frames = jps_weight, velocity_weight, near_frames
         self.log_a = nn.Parameter(torch.tensor(math.log(TYPICAL_ERROR_MM) / 2), requires_grad=learned_weights)
         self.log_b = nn.Parameter(torch.tensor(math.log(TYPICAL_ERROR_MM)), requires_grad=learned_weights)
 
     def forward(self, prediction: Prediction, truth: Tensor,
                 average: Callable[[Sequence[Tensor]], Sequence[Tensor]] = tuple) -> LossTerms:
-        """Predictions and truth (B, T_out, N) in mm -> named terms; the velocities' error is in the total alone.
+        """Predictions and truth (B, T_out, N) in mm -> named terms; `fused` is the plain MPJPE, and what is beyond the paper is
+        in the total alone.
 
         `average` makes means over a larger batch, of which this is a part, of this batch's, before any is squared.
         """
         means = [mpjpe(prediction.fused, truth), mpjpe(prediction.temporal, truth), mpjpe(prediction.spatial, truth),
                  joint_point_smoothness(prediction.fused)]
+        if self.near_frames:
+            means.append(near_frames_first(prediction.fused, truth, self.near_frames) - means[0])
         if self.velocity_weight:
-            means.append(mpjpe(prediction.fused.diff(dim=1), truth.diff(dim=1)))
-        fused, temporal, spatial, jps, *velocity = average(means)
+            means.append(self.velocity_weight * mpjpe(prediction.fused.diff(dim=1), truth.diff(dim=1)))
+        fused, temporal, spatial, jps, *beyond = average(means)
         weighted_spatial = spatial / 2 * torch.exp(-2 * self.log_a) + self.log_a
         weighted_temporal = (temporal**2 + self.jps_weight * jps**2) / 2 * torch.exp(-2 * self.log_b) + self.log_b
-        total = fused + weighted_spatial + weighted_temporal + self.velocity_weight * sum(velocity)
+        total = fused + weighted_spatial + weighted_temporal + sum(beyond)
         return LossTerms(total, fused, temporal, spatial, jps, self.log_a.exp().detach(), self.log_b.exp().detach())

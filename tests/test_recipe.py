@@ -39,6 +39,18 @@ def test_velocities_are_supervised_beside_the_paper_s_terms():
     assert more[1:] == plain[1:]
 
 
+def test_near_frames_count_more_by_the_power_that_is_given():
+    torch.manual_seed(0)
+    truth, predicted = torch.randn(4, 6, 9), torch.randn(4, 6, 9)
+    prediction = Prediction(predicted, predicted, predicted)
+    plain, more = KSOFLoss()(prediction, truth), KSOFLoss(near_frames=0.5)(prediction, truth)
+    of_frames = [mpjpe(predicted[:, k], truth[:, k]).item() for k in range(6)]
+    shares = [(k + 1) ** -0.5 for k in range(6)]
+    weighted = sum(share * error for share, error in zip(shares, of_frames, strict=True)) / sum(shares)
+    assert more.total.item() == pytest.approx(plain.total.item() - plain.fused.item() + weighted, rel=1e-6)
+    assert more[1:] == plain[1:] and weighted != pytest.approx(plain.fused.item(), rel=1e-3)
+
+
 def test_windows_are_drawn_as_often_as_their_weights_say():
     draw = torch.tensor([1.0] * 50 + [3.0] * 50).double()
     order = epoch_order(100, seed=0, epoch=1, weights=draw)

@@ -26,8 +26,8 @@ RUNS = PROJECT / 'checkpoint'
 LAST, BEST, PREVIOUS = 'ckpt_last.pth.tar', 'ckpt_best.pth.tar', 'ckpt_previous.pth.tar'
 LOCK = 'run.lock'
 # Settings that earlier versions did not have, with the values that mean what those did.
-NEWER_SETTINGS = {'without': 'nothing', 'symmetry': 'off', 'velocity_weight': 0.0, 'mirror': 0.0, 'stretch': 0.0, 'shift': 0.0,
-                  'balance': 0.0, 'average': 0.0, 'amp': False, 'tf32': False, 'compile': False}
+NEWER_SETTINGS = {'without': 'nothing', 'symmetry': 'off', 'velocity_weight': 0.0, 'near_frames': 0.0, 'mirror': 0.0,
+                  'stretch': 0.0, 'shift': 0.0, 'balance': 0.0, 'average': 0.0, 'amp': False, 'tf32': False, 'compile': False}
 
 Checkpoint = dict[str, Any]
 

@@ -72,7 +72,7 @@ def build_training(model: KSOF, windows: dict[str, Windows], skeleton: Skeleton,
     if distributed.processes() > 1 and len(windows['train']) < together:
         raise InputError(f'--batch_size {options.batch_size}: a step of {distributed.processes()} processes takes {together} '
                          f'windows, there are {len(windows["train"])}')
-    criterion = KSOFLoss(options.jps_weight, options.velocity_weight,
+    criterion = KSOFLoss(options.jps_weight, options.velocity_weight, options.near_frames,
                          learned_weights=options.without != 'loss_weights').to(device)
     optimiser = build_optimiser(model, criterion, options)
     schedule = build_schedule(optimiser, options, steps_per_epoch=max(1, len(windows['train']) // together))
