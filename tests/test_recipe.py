@@ -71,7 +71,7 @@ def test_all_of_it_again_is_the_same_run(command, tmp_path):
 
 
 def test_the_average_is_what_is_scored_and_it_is_an_average(command, tmp_path, monkeypatch):
-    """After one step the average is the weights; later it is the recursion that its decay says."""
+    """After one step the average is the weights; later it is the recursion that its decay says, which grows to its value."""
     trail, train_step = [], engine.train_step
 
     def recorded(model, *arguments, **options):
@@ -79,10 +79,12 @@ def test_the_average_is_what_is_scored_and_it_is_an_average(command, tmp_path, m
         trail.append({name: value.clone() for name, value in model.state_dict().items()})
 
     monkeypatch.setattr(engine, 'train_step', recorded)
-    assert command('--average', '0.8', '--epoch', '1') == 0
+    assert command('--average', '0.3', '--epoch', '1') == 0
     expected = trail[0]
-    for after in trail[1:]:
-        expected = {name: 0.8 * expected[name] + 0.2 * after[name] for name in after}
+    for n, after in enumerate(trail[1:], start=1):
+        decay = min(0.3, (n + 1) / (n + 10))
+        expected = {name: decay * expected[name] + (1 - decay) * after[name] for name in after}
+    assert len(trail) > 4  # on both sides of where the decay stops growing
     saved = weights(tmp_path / 'run')
     for name, value in expected.items():
         if trail[0][name].is_floating_point():  # batch norms count their steps, too

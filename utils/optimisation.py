@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Adam, AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 
 from model.ksof import KSOF
 from utils.data.windows import Windows
@@ -25,7 +25,18 @@ def build_average(model: KSOF, options: argparse.Namespace) -> AveragedModel | N
     """The running average of the weights and of the batch norms' statistics."""
     if not options.average:
         return None
-    return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(options.average), use_buffers=True)
+    return AveragedModel(model, multi_avg_fn=partial(follow, decay=options.average), use_buffers=True)
+
+
+@torch.no_grad()
+def follow(averaged: list[Tensor], current: list[Tensor], steps: Tensor, *, decay: float) -> None:
+    """Move averages over `steps` steps on by one. The decay grows to its value: the first weights are soon forgotten."""
+    if not averaged[0].is_floating_point():  # a norm's count of steps
+        torch._foreach_copy_(averaged, current)
+        return
+    change = torch._foreach_sub(current, averaged)
+    torch._foreach_mul_(change, 1 - ((1 + steps) / (10 + steps)).clamp(max=decay))  # a tensor: the device is not waited for
+    torch._foreach_add_(averaged, change)
 
 
 def build_draw(windows: Windows, options: argparse.Namespace) -> Tensor | None:
