@@ -63,9 +63,9 @@ class Finished(NamedTuple):
 def parse_arguments(argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]]:
     parser = tool_parser(__doc__)
     parser.add_argument('data', metavar='DATA', help='dataset root with cmu_mocap/')
-    parser.add_argument('--only', metavar='CHANGE', nargs='+', choices=tuple(CHANGES), default=list(CHANGES),
-                        help='train these alone: ' + ', '.join(CHANGES))
-    parser.add_argument('--seeds', type=opt.at_least(0), nargs='+', default=[0, 1], help='train each so often (default: 0 1)')
+    parser.add_argument('--only', metavar='CHANGE', nargs='+', choices=tuple(CHANGES), default=[],
+                        help='train these alone, not all of ' + ', '.join(CHANGES))
+    parser.add_argument('--seeds', type=opt.at_least(0), nargs='+', default=[0, 1], help='train each with these')
     parser.add_argument('--runs', metavar='DIR', type=Path, default=checkpoint.RUNS / 'ablations', help='where the runs are kept')
     arguments, more = parser.parse_known_args(argv)
     for word in more:
@@ -79,7 +79,7 @@ def main(argv: Sequence[str] | None) -> None:
     arguments, more = parse_arguments(argv)
     utils.run.log_to_terminal()
     page = arguments.runs / 'ablations.md'
-    plans = [make_plan(name, seed, arguments, more) for seed in arguments.seeds for name in arguments.only]
+    plans = [make_plan(name, seed, arguments, more) for seed in arguments.seeds for name in arguments.only or CHANGES]
     for plan in plans:
         if code := utils.run.main(READER, DEFAULTS, plan.words) if plan.epochs_left else 0:
             print(f'error: {plan.folder.name}: ended with code {code}; the same command goes on from here', file=sys.stderr)
