@@ -35,14 +35,14 @@ class GraphStage(nn.Module):
         self.dropout = Dropout(dropout)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.dropout(F.leaky_relu(self.normalised(self.conv(x)), 0.01, inplace=True))
+        y = self.conv(x)
+        return self.dropout(F.leaky_relu(self.normalised(y), 0.01, inplace=True)).view_as(y)
 
     def normalised(self, y: Tensor) -> Tensor:
-        """(B, N, H) -> (B, N, H)."""
+        """(B, N, H) -> that or (B, N H); not a view, on which the work in place that follows is slow."""
         if isinstance(self.norm, nn.LayerNorm):
             return self.norm(y)
-        flat = y.flatten(1)
-        return (self.norm(flat) if self.training else fixed_norm(self.norm, flat)).view_as(y)
+        return self.norm(y.flatten(1)) if self.training else fixed_norm(self.norm, y.flatten(1))
 
 
 def fixed_norm(norm: nn.BatchNorm1d, y: Tensor) -> Tensor:
