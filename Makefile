@@ -21,7 +21,7 @@ demo: .venv/extra
 test: .venv/dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 ifeq ($(filter reproduce,$(MAKECMDGOALS))$(DATA),reproduce)
 $(error which data? make reproduce DATA=folder that holds h36m, cmu_mocap or 3dpw)

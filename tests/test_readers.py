@@ -15,7 +15,7 @@ from utils.errors import InputError
 SPLITS = ('train', 'validation', 'test')
 ROWS = np.random.default_rng(0).normal(size=(6, 99)).round(4)
 TEXT = '\n'.join(','.join(map(str, row)) for row in ROWS) + '\n'
-PACKED = gzip.compress(TEXT.encode())
+PACKED = gzip.compress(TEXT.encode(), mtime=0)
 
 
 @pytest.fixture
@@ -106,7 +106,7 @@ def test_wrong_text_is_refused_with_file_and_line(tmp_path, change, problem):
             poses(tmp_path / name, '\n'.join(change(TEXT.splitlines())))
 
 
-@pytest.mark.parametrize('raw', [b'\x1f\x8b not gzip', PACKED[:-50], b'\xff\xfe\x00\x01', gzip.compress(b'\xff\xfe'),
+@pytest.mark.parametrize('raw', [b'\x1f\x8b not gzip', PACKED[:-50], b'\xff\xfe\x00\x01', gzip.compress(b'\xff\xfe', mtime=0),
                                  PACKED[:200] + bytes(50) + PACKED[250:]])
 def test_damaged_gzip_is_refused(tmp_path, raw):
     path = tmp_path / 'walking_1.txt.gz'
