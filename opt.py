@@ -14,15 +14,15 @@ SHAPE = ('dataset', 'input_n', 'output_n', 'node_n', 'dct_n', 'num_gcn', 'd_mode
          'symmetry')
 # What must not change when a run goes on: with these the same, a stopped run ends as one that was never stopped.
 TRAINING = ('skip_rate', 'batch_size', 'dropout', 'lr_now', 'lr_end', 'warmup_steps', 'optimizer', 'weight_decay', 'clip_norm',
-            'jps_weight', 'velocity_weight', 'near_frames', 'mirror', 'stretch', 'shift', 'balance', 'average', 'amp', 'tf32',
-            'compile', 'seed')
+            'jps_weight', 'velocity_weight', 'near_frames', 'mirror', 'reverse', 'stretch', 'shift', 'balance', 'average',
+            'amp', 'tf32', 'compile', 'seed')
 # What --without leaves out of the network or its loss, and what stands in its place.
 PARTS = {'gates': 'SOF takes both paths as they are', 'fusion_residual': 'the fusion is not added to the sum of the paths',
          'batch_norm': 'layer norm over the features of each node instead', 'loss_weights': 'a and b stay where they begin'}
 # What --recipe sets, beyond the paper; chosen on CMU validation data (docs/results.md).
 RECIPES: dict[str, dict[str, Any]] = {
-    'accurate': {'mirror': 0.5, 'stretch': 0.2, 'shift': 20.0, 'balance': 0.5, 'average': 0.998, 'velocity_weight': 5.0,
-                 'near_frames': 1.2, 'symmetry': 'average'},
+    'accurate': {'mirror': 0.5, 'reverse': 0.2, 'stretch': 0.2, 'shift': 20.0, 'balance': 0.5, 'average': 0.998,
+                 'velocity_weight': 5.0, 'near_frames': 1.2, 'symmetry': 'average'},
 }
 
 
@@ -109,6 +109,8 @@ def add_training(training: Group) -> None:
                                'training lowers; 0: all the same; not in the paper')
     training.add_argument('--mirror', type=at_least(0, float), default=0.0,
                           help='share of training windows whose left and right change places, up to 1; not in the paper')
+    training.add_argument('--reverse', type=at_least(0, float), default=0.0,
+                          help='share of training windows that run backwards, up to 1; not in the paper')
     training.add_argument('--stretch', type=at_least(0, float), default=0.0,
                           help='training windows run up to 1 + this times faster or slower; not in the paper')
     training.add_argument('--shift', type=at_least(0, float), default=0.0, metavar='MM',
@@ -157,7 +159,7 @@ def parse(dataset: str, title: str, defaults: dict[str, Any], *, node_n: int,
     for name in ('dropout', 'average'):
         if getattr(options, name) >= 1:
             raise InputError(f'--{name} {getattr(options, name)}: must be below 1')
-    for name, what in (('lr_end', 'of --lr_now'), ('mirror', 'of the windows')):
+    for name, what in (('lr_end', 'of --lr_now'), ('mirror', 'of the windows'), ('reverse', 'of the windows')):
         if getattr(options, name) > 1:
             raise InputError(f'--{name} {getattr(options, name)}: a share {what}, from 0 to 1')
     if options.is_eval and options.no_test:

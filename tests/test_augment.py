@@ -48,7 +48,8 @@ def test_stretched_windows_stay_in_their_recording_and_run_at_drawn_speeds():
     frames, length = line(), 12
     starts = torch.cat([torch.arange(0, 19), torch.arange(30, 59)]).repeat(50)
     ends = torch.where(starts < 30, 30, 70)
-    windows = Augmentation(mirror=0, stretch=0.5, shift=0, opposite=torch.tensor([1, 0])).windows(frames, starts, ends, length)
+    changes = Augmentation(mirror=0, reverse=0, stretch=0.5, shift=0, opposite=torch.tensor([1, 0]))
+    windows = changes.windows(frames, starts, ends, length)
     assert torch.equal(windows[:, 0], frames[starts])
     speeds = torch.diff(windows[..., 0], dim=1)
     assert torch.allclose(speeds, speeds[:, :1].expand_as(speeds), atol=1e-3)  # straight motion stays straight
@@ -58,16 +59,18 @@ def test_stretched_windows_stay_in_their_recording_and_run_at_drawn_speeds():
     assert abs(free.log().mean()) < 0.02 and free.log().std() > 0.2  # as often slower as faster
 
 
-def test_half_of_the_windows_are_mirrored_whole():
+@pytest.mark.parametrize('change', ['mirror', 'reverse'])
+def test_half_of_the_windows_are_changed_whole(change):
     torch.manual_seed(0)
     frames = torch.randn(100, 6)
     starts = torch.arange(80).repeat(20)
     opposite = torch.tensor([1, 0])
     plain = frames[starts[:, None] + torch.arange(5)]
-    changes = Augmentation(mirror=0.5, stretch=0.0, shift=0, opposite=opposite)
+    changes = Augmentation(**{'mirror': 0.0, 'reverse': 0.0, change: 0.5}, stretch=0.0, shift=0, opposite=opposite)
     windows = changes.windows(frames, starts, torch.full_like(starts, 100), 5)
     same = (windows == plain).flatten(1).all(1)
-    other = (windows == mirrored(plain, opposite)).flatten(1).all(1)
+    expected = {'mirror': mirrored(plain, opposite), 'reverse': plain[:, [4, 3, 2, 1, 0]]}[change]
+    other = (windows == expected).flatten(1).all(1)
     assert (same ^ other).all() and 0.45 < other.float().mean() < 0.55
 
 
@@ -75,7 +78,7 @@ def test_shifts_are_constant_in_a_window_and_as_large_as_asked():
     torch.manual_seed(0)
     frames, starts = torch.randn(100, 6), torch.arange(80).repeat(50)
     plain = frames[starts[:, None] + torch.arange(5)]
-    change = Augmentation(0, 0.0, 20.0, torch.tensor([1, 0])).windows(frames, starts, torch.full_like(starts, 100), 5) - plain
+    change = Augmentation(0, 0, 0.0, 20.0, torch.tensor([1, 0])).windows(frames, starts, torch.full_like(starts, 100), 5) - plain
     assert torch.allclose(change, change[:, :1].expand_as(change), atol=1e-4)
     assert abs(change[:, 0].std() - 20) < 0.5 and abs(change.mean()) < 0.5
     assert torch.corrcoef(change[:, 0].T).fill_diagonal_(0).abs().max() < 0.1

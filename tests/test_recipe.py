@@ -111,7 +111,7 @@ def test_a_stop_in_an_epoch_leaves_no_trace_with_all_of_it(command, tmp_path, mo
     assert [row['validation'] for row in rows[0]] == [row['validation'] for row in rows[1]]
 
 
-@pytest.mark.parametrize('words', [['--mirror', '1.5'], ['--average', '1'], ['--recipe', 'best']])
+@pytest.mark.parametrize('words', [['--mirror', '1.5'], ['--reverse', '2'], ['--average', '1'], ['--recipe', 'best']])
 def test_what_cannot_be_meant_is_refused(words, command, capsys):
     assert command(*words) == 2
     assert words[0] in capsys.readouterr().err

@@ -27,7 +27,8 @@ LAST, BEST, PREVIOUS = 'ckpt_last.pth.tar', 'ckpt_best.pth.tar', 'ckpt_previous.
 LOCK = 'run.lock'
 # Settings that earlier versions did not have, with the values that mean what those did.
 NEWER_SETTINGS = {'without': 'nothing', 'symmetry': 'off', 'velocity_weight': 0.0, 'near_frames': 0.0, 'mirror': 0.0,
-                  'stretch': 0.0, 'shift': 0.0, 'balance': 0.0, 'average': 0.0, 'amp': False, 'tf32': False, 'compile': False}
+                  'reverse': 0.0, 'stretch': 0.0, 'shift': 0.0, 'balance': 0.0, 'average': 0.0, 'amp': False, 'tf32': False,
+                  'compile': False}
 
 Checkpoint = dict[str, Any]
 

@@ -163,9 +163,9 @@ def load_windows(reader: Reader, root: Path, split: str, options: argparse.Names
     windows = build_windows(reader, root, split, input_n=options.input_n, output_n=options.output_n, dct_n=options.dct_n,
                             skip_rate=options.skip_rate, test_sample_num=options.test_sample_num, device=device,
                             allow_missing=options.allow_missing)
-    if split == 'train' and (options.mirror or options.stretch or options.shift):
+    if split == 'train' and (options.mirror or options.reverse or options.stretch or options.shift):
         opposite = torch.tensor(reader.skeleton.opposite, device=device)
-        windows.augmentation = Augmentation(options.mirror, options.stretch, options.shift, opposite)
+        windows.augmentation = Augmentation(options.mirror, options.reverse, options.stretch, options.shift, opposite)
     return windows
 
 

@@ -1,4 +1,4 @@
-"""Changed copies of training windows: the other side of the body, other speeds, other poses with the same motion."""
+"""Changed copies of training windows: the other side of the body, backwards, other speeds, other poses with the same motion."""
 import math
 from dataclasses import dataclass
 
@@ -12,12 +12,14 @@ from utils.mirror import mirrored
 class Augmentation:
     """What happens to a training window each time it is taken.
 
-    mirror: the probability that left and right change places. stretch: motion runs up to 1 + stretch times faster or slower.
-    shift: each coordinate moves by a constant of this standard deviation, in mm: other poses with the same motion.
+    mirror: the probability that left and right change places. reverse: the probability that the last frame becomes the first.
+    stretch: motion runs up to 1 + stretch times faster or slower. shift: each coordinate moves
+    by a constant of this standard deviation, in mm: other poses with the same motion.
     opposite: (J,) the joint on the other side, for each.
     """
 
     mirror: float
+    reverse: float
     stretch: float
     shift: float
     opposite: Tensor
@@ -27,8 +29,9 @@ class Augmentation:
         offsets = torch.arange(length, device=starts.device)
         window = self.stretched(frames, starts, ends, offsets) if self.stretch else frames[starts[:, None] + offsets]
         if self.mirror:
-            chosen = torch.rand(len(window), 1, 1, device=window.device) < self.mirror
-            window = torch.where(chosen, mirrored(window, self.opposite), window)
+            window = torch.where(chosen(window, self.mirror), mirrored(window, self.opposite), window)
+        if self.reverse:
+            window = torch.where(chosen(window, self.reverse), window.flip(1), window)
         return window + self.shift * torch.randn_like(window[:, :1]) if self.shift else window
 
     def stretched(self, frames: Tensor, starts: Tensor, ends: Tensor, offsets: Tensor) -> Tensor:
@@ -39,3 +42,8 @@ class Augmentation:
         below = times.long()
         above = torch.minimum(below + 1, room[:, None])
         return torch.lerp(frames[starts[:, None] + below], frames[starts[:, None] + above], (times - below)[..., None])
+
+
+def chosen(window: Tensor, share: float) -> Tensor:
+    """(B, 1, 1): true for a drawn share of the windows (B, T, 3 J)."""
+    return torch.rand(len(window), 1, 1, device=window.device) < share
