@@ -169,6 +169,12 @@ def test_the_table_of_changes_and_a_second_call_that_trains_nothing(compare, tmp
     code, again, _ = compare(*chosen[:2], *chosen[4:])  # one of them asked for: the table is of all that are there
     assert code == 0 and '| topk_packed |' in again
 
+    shutil.rmtree(tmp_path / 'runs' / 'd_model_x2_seed1')  # what has one seed is compared with that seed
+    code, again, _ = compare(*chosen[:2], *chosen[4:])
+    [shown] = [line.split('|') for line in again.splitlines() if line.startswith('| d_model_x2')]
+    alone = 100 * (float(rows['d_model_x2']['seed 0']) / float(rows['unchanged']['seed 0']) - 1)
+    assert code == 0 and float(shown[8].strip(' %')) == pytest.approx(alone, abs=0.1) and shown[6].strip() == '-'
+
 
 def test_what_the_tool_does_not_take(compare, tmp_path):
     for words, part in ((['--seed', '3'], '--seed'), (['--only', 'all'], '--only'), (['--is_eval'], '--is_eval'),

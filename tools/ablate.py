@@ -116,17 +116,19 @@ def load_if_there(folder: Path) -> checkpoint.Checkpoint | None:
 def table(runs: Path, seeds: Sequence[int]) -> str:
     """Markdown: every change that has a run with an epoch behind it in the folder, beside the unchanged network."""
     found = {name: [read_run(runs / f'{name}_seed{seed}') for seed in seeds] for name in CHANGES}
-    base = [run.best['validation'] for run in found[BASE] if run]
     rows = [['change', 'parameters', 'epochs', 'minutes', *(f'seed {seed}' for seed in seeds), 'mean', 'against unchanged',
              'acceleration error', 'acceleration'], ['---', *['--:'] * (7 + len(seeds))]]
     for name, of_seeds in found.items():
         done = [run for run in of_seeds if run]
         if not done:
             continue
+        pairs = [(run.best['validation'], base.best['validation'])
+                 for run, base in zip(of_seeds, found[BASE], strict=True) if run and base]  # of the same seeds
+        against = f'{100 * (sum(run for run, _ in pairs) / sum(base for _, base in pairs) - 1):+.1f}%' if pairs else '-'
         error, wrong, own = (mean(run.best[key] for run in done) for key in ('validation', 'acceleration_error', 'acceleration'))
         rows.append([name, f'{done[0].parameters:,}', str(done[0].epochs), f'{mean(run.minutes for run in done):.1f}',
                      *(f'{run.best["validation"]:.2f}' if run else '-' for run in of_seeds), f'{error:.2f}',
-                     f'{100 * (error / mean(base) - 1):+.1f}%' if base else '-', f'{wrong:.2f}', f'{own:.2f}'])
+                     against, f'{wrong:.2f}', f'{own:.2f}'])
     return ('Validation MPJPE in mm over all predicted frames, at the best epoch of each seed; acceleration error and the '
             'prediction\'s own mean acceleration, in mm/frame², means of the seeds.\n\n'
             + '\n'.join(f'| {" | ".join(row)} |' for row in rows) + '\n')
