@@ -13,9 +13,9 @@ class Augmentation:
     """What happens to a training window each time it is taken.
 
     mirror: the probability that left and right change places. reverse: the probability that the last frame becomes the first.
-    stretch: motion runs up to 1 + stretch times faster or slower. shift: each coordinate moves
-    by a constant of this standard deviation, in mm: other poses with the same motion.
-    opposite: (J,) the joint on the other side, for each.
+    stretch: motion runs up to 1 + stretch times faster or slower. shift: each coordinate moves by a
+    constant of this standard deviation, in mm: other poses with the same motion. opposite: (J,) the joint on the other side,
+    for each.
     """
 
     mirror: float
