@@ -47,7 +47,7 @@ def _explain(path: Path, columns: int, error: Exception) -> InputError:
         with open_text(path) as file:
             for number, line in enumerate(file, start=1):
                 if problem := _problem(line, columns):
-                    return InputError(f'{path}: line {number}: {problem}')
+                    return InputError(f'{path}: line {number}: {problem}; mend the line or fetch the file again')
     except (OSError, EOFError, zlib.error, UnicodeDecodeError):
         return InputError(f'{path}: is not a text file of comma-separated numbers')
     return InputError(f'{path}: {error}')
