@@ -4,8 +4,8 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from utils.cli import Parser, tool_parser
-from utils.errors import InputError
+from utils.common.cli import Parser, tool_parser
+from utils.common.errors import InputError
 
 Group = argparse._ArgumentGroup
 

@@ -5,11 +5,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from model.dct import decode, decoding_matrix, encode, encoding_matrix
 from model.ktcn import KTCN
+from model.mirror import mirrored
 from model.sgcn import SGCN
 from model.sof import SOF, FrameGate
-from utils.dct import decode, decoding_matrix, encode, encoding_matrix
-from utils.mirror import mirrored
 
 KTCN_WIDTH_PER_D_MODEL = 16
 

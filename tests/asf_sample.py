@@ -1,8 +1,8 @@
 """A small ASF/AMC pair of invented motion in the style of the CMU database."""
 import numpy as np
 
-from utils.data.asf_amc import JOINT_OF_BONE
 from utils.data.skeleton import CMU
+from utils.mocap.asf_amc import JOINT_OF_BONE
 
 DOF = {'rx ry rz': 'lfemur rfemur lowerback upperback thorax lowerneck upperneck head lhumerus rhumerus', 'ry': 'lwrist rwrist',
        'rx': 'ltibia rtibia ltoes rtoes lradius rradius lfingers rfingers',

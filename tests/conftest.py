@@ -46,7 +46,7 @@ def real_cmu():
 @pytest.fixture(scope='session')
 def sample_cmu(tmp_path_factory):
     """Dataset root with the small CMU sample; tests only read it."""
-    from utils.data.sample import write_cmu
+    from utils.data.synthetic.files import write_cmu
 
     root = tmp_path_factory.mktemp('sample')
     write_cmu(root)
@@ -56,7 +56,7 @@ def sample_cmu(tmp_path_factory):
 @pytest.fixture(scope='session')
 def sample_h36m(tmp_path_factory):
     """Dataset root with a Human3.6M sample, all takes but the test subject's cut to 2 s; tests only read it."""
-    from utils.data import sample
+    from utils.data.synthetic import files as sample
 
     root = tmp_path_factory.mktemp('sample')
     plan = {path: frames if path.startswith('S5/') else 100 for path, frames in sample.plan_h36m().items()}
@@ -69,7 +69,7 @@ def sample_h36m(tmp_path_factory):
 @pytest.fixture(scope='session')
 def sample_3dpw(tmp_path_factory):
     """Dataset root with the small 3DPW sample; tests only read it."""
-    from utils.data.sample import write_threedpw
+    from utils.data.synthetic.files import write_threedpw
 
     root = tmp_path_factory.mktemp('sample')
     write_threedpw(root)
@@ -103,7 +103,7 @@ def command(sample_cmu, tmp_path):
 
 def weights(folder, name='ckpt_last.pth.tar'):
     """What a run's checkpoint holds of the network and the loss."""
-    from utils import checkpoint
+    from utils.common import checkpoint
 
     state = checkpoint.load(folder / name)
     return state['model'] | {f'loss.{k}': v for k, v in state['criterion'].items()}
@@ -118,7 +118,7 @@ def few_frames(paths, bounds, seed):
 @pytest.fixture(scope='session')
 def tiny(tmp_path_factory):
     """Dataset root with all files of the three samples, each a few windows long."""
-    from utils.data import sample
+    from utils.data.synthetic import files as sample
 
     root = tmp_path_factory.mktemp('tiny')
     with pytest.MonkeyPatch.context() as patch:

@@ -9,13 +9,13 @@ import numpy as np
 from asf_sample import write_amc, write_asf
 from test_predict import bvh_text, save_checkpoint, some_positions
 
-from utils.comparison import load_run
 from utils.data import cmu, h36m, threedpw
-from utils.data.asf_amc import benchmark_rows, read_amc, read_asf
-from utils.data.motion_files import read_motion
-from utils.data.sample import CMU_BODY, H36M_BODY, exponential_map_rows, text
-from utils.predict import load_predictor
-from utils.report import BASELINES, NETWORK, PREDICTED, Results, json_dict
+from utils.data.synthetic.files import CMU_BODY, H36M_BODY, exponential_map_rows, text
+from utils.mocap.asf_amc import benchmark_rows, read_amc, read_asf
+from utils.mocap.motion_files import read_motion
+from utils.predict.predictor import load_predictor
+from utils.report.comparison import load_run
+from utils.report.page import BASELINES, NETWORK, PREDICTED, Results, json_dict
 
 
 def sample_text(body) -> bytes:

@@ -3,10 +3,10 @@ from itertools import combinations
 
 import numpy as np
 
-from utils.data.readers import READERS
-from utils.data.sample_body import CMU_BODY, H36M_BODY, THREEDPW_BODY, pose
-from utils.data.sample_motion import make_motion
-from utils.scene import Scene
+from utils.data.lookup import READERS
+from utils.data.synthetic.actions import make_motion
+from utils.data.synthetic.body import CMU_BODY, H36M_BODY, THREEDPW_BODY, pose
+from utils.pictures.scene import Scene
 
 BODIES = {'cmu': CMU_BODY, 'h36m': H36M_BODY, '3dpw': THREEDPW_BODY}
 

@@ -13,7 +13,7 @@ from model.losses import KSOFLoss
 from opt import PARTS
 from tests.conftest import TINY
 from tools import ablate
-from utils.cli import run_tool
+from utils.common.cli import run_tool
 
 SIZES = {'node_n': 12, 'input_n': 10, 'output_n': 8, 'dct_n': 6, 'num_gcn': 1, 'd_model': 1, 'dropout': 0.0}
 

@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from model.ksof import KSOF
+from model.mirror import mirrored
 from utils.data.augment import Augmentation
 from utils.data.kinematics import joint_positions
 from utils.data.skeleton import CMU, H36M, THREEDPW
-from utils.mirror import mirrored
 
 
 @pytest.mark.parametrize('skeleton', [CMU, H36M, THREEDPW])

@@ -20,7 +20,7 @@ import main_h36m
 from opt import parser
 from tests.conftest import TINY
 from tools import compare, predict
-from utils.cli import run_tool
+from utils.common.cli import run_tool
 from utils.data import cmu, h36m, threedpw
 from utils.run import main
 

@@ -11,17 +11,17 @@ import torch
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-import utils.engine
+import utils.train.engine
 from tests.conftest import PROJECT
 from tools.benchmark import main
-from utils import scaling
-from utils.benchmark import PARTS, invented_training, measure_evaluation, settings, stepper
-from utils.benchmark_tables import tables
-from utils.cli import run_tool
-from utils.data.readers import READERS
-from utils.engine import REPORT_EVERY, epoch_order, train_epoch
-from utils.machine import QUICK
-from utils.timing import operations, operators, spread
+from utils.common.cli import run_tool
+from utils.data.lookup import READERS
+from utils.speed import scaling
+from utils.speed.machine import QUICK
+from utils.speed.measure import PARTS, invented_training, measure_evaluation, settings, stepper
+from utils.speed.tables import tables
+from utils.speed.timing import operations, operators, spread
+from utils.train.engine import REPORT_EVERY, epoch_order, train_epoch
 
 CPU = torch.device('cpu')
 SMALL = ['--num_gcn', '1', '--batch_size', '4', '--test_batch_size', '8']
@@ -156,9 +156,9 @@ def test_a_read_in_every_step_is_noticed(read, monkeypatch):
         read(next(model.parameters()).detach().flatten()[0])
         return train_step(model, *arguments, **options)
 
-    train_step = utils.engine.train_step
+    train_step = utils.train.engine.train_step
     before = sum(host_reads(REPORT_EVERY + 2))
-    monkeypatch.setattr(utils.engine, 'train_step', reading_step)
+    monkeypatch.setattr(utils.train.engine, 'train_step', reading_step)
     assert sum(host_reads(REPORT_EVERY + 2)) >= before + REPORT_EVERY + 2
 
 
@@ -201,7 +201,7 @@ def test_the_tables_show_the_figures(figures):
 
 
 def test_the_users_cache_is_left_alone(tiny, tmp_path, monkeypatch):
-    from utils.machine import measure_loading, roots
+    from utils.speed.machine import measure_loading, roots
 
     monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
     measure_loading(READERS['cmu'], roots(str(tiny), ['cmu'])['cmu'], settings('cmu', 1, SMALL), CPU, QUICK)

@@ -9,7 +9,7 @@ import pytest
 
 from tests.conftest import PROJECT
 from utils.data import cache
-from utils.data.reader import SourceFile, load_recordings
+from utils.data.dataset import SourceFile, load_recordings
 from utils.data.skeleton import THREEDPW
 
 

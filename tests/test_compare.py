@@ -9,11 +9,11 @@ import torch
 
 from model.ksof import KSOF
 from tools.compare import main
-from utils import checkpoint
-from utils.cli import run_tool
+from utils.common import checkpoint
+from utils.common.cli import run_tool
 from utils.data import cmu, h36m, threedpw
-from utils.published import TABLE
-from utils.report import Results, write_all
+from utils.report.page import Results, write_all
+from utils.report.published import TABLE
 
 SIZES = {'node_n': 75, 'input_n': 10, 'output_n': 10, 'dct_n': 15, 'num_gcn': 1, 'd_model': 1, 'dropout': 0.1,
          'tcn_axis': 'time', 'topk': 'in_place'}
@@ -169,7 +169,7 @@ def test_the_picture_and_the_page(compare, make_run, tmp_path, monkeypatch):
     for colour in ((0, 0x72, 0xB2), (0xD5, 0x5E, 0)):
         assert (abs(picture[..., :3] - torch.tensor(colour).numpy() / 255).max(-1) < 0.01).sum() > 500, 'a run is not drawn'
     monkeypatch.setitem(sys.modules, 'matplotlib', None)
-    monkeypatch.delitem(sys.modules, 'utils.comparison_plot')
+    monkeypatch.delitem(sys.modules, 'utils.report.comparison_plot')
     code, text, log = compare(*runs, '--out', tmp_path / 'plain')
     assert code == 0 and 'no compare.png: matplotlib is not installed' in log
     assert [path.name for path in (tmp_path / 'plain').iterdir()] == ['compare.md']
@@ -178,8 +178,8 @@ def test_the_picture_and_the_page(compare, make_run, tmp_path, monkeypatch):
 def test_the_picture_names_every_row_without_overlap(make_run):
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-    from utils.comparison import load_runs
-    from utils.comparison_plot import comparison_figure
+    from utils.report.comparison import load_runs
+    from utils.report.comparison_plot import comparison_figure
 
     figure = comparison_figure(load_runs([make_run('a', output_n=25), make_run('a much longer name of a run', offset=5)]), [])
     renderer = FigureCanvasAgg(figure).get_renderer()

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from scenes import assert_readable
 
-from utils.curves import ERRORS, Curves, draw_curves
+from utils.train.curves import ERRORS, Curves, draw_curves
 
 
 @pytest.fixture
@@ -85,7 +85,7 @@ def test_what_cannot_be_written_is_said_once(tmp_path, monkeypatch, without):
     pytest.importorskip('matplotlib', reason='matplotlib is not installed')
     without('torch.utils.tensorboard')
     said = []
-    monkeypatch.setattr('utils.curves.log.warning', lambda form, *values: said.append(form % values))
+    monkeypatch.setattr('utils.train.curves.log.warning', lambda form, *values: said.append(form % values))
     curves = Curves(tmp_path / 'gone')
     curves.update(history(1))
     curves.update(history(2))

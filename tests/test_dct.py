@@ -3,7 +3,7 @@ import pytest
 import torch
 from scipy.fft import dct as scipy_dct
 
-from utils.dct import dct_matrix, decode, decoding_matrix, encode, encoding_matrix
+from model.dct import dct_matrix, decode, decoding_matrix, encode, encoding_matrix
 
 
 def test_matrix_is_orthonormal():

@@ -12,12 +12,12 @@ import torch
 from main_cmu_3d import DEFAULTS
 from opt import parse
 from tests.conftest import PROJECT, TINY, weights
-from utils import checkpoint, distributed
+from utils.common import checkpoint, distributed
 from utils.data.cmu import READER
-from utils.data.reader import find_root
-from utils.engine import epoch_order, evaluate, train_step
+from utils.data.dataset import find_root
 from utils.run import build_model, load_windows
-from utils.training import build_training
+from utils.train.engine import epoch_order, evaluate, train_step
+from utils.train.loop import build_training
 
 LIMIT_S = 120  # of one command; then torchrun is told to end its processes
 RUN = [*TINY, '--batch_size', '4', '--epoch', '2', '--test_sample_num', '8']
@@ -70,10 +70,10 @@ def one_step(training, windows, together):
 # The CMU main, with more done at its end, or in which the second process meets its fate in a step.
 MAIN = textwrap.dedent('''
     import os, signal, sys
-    import utils.engine, utils.run
+    import utils.train.engine, utils.run
     from main_cmu_3d import DEFAULTS
     from utils.data.cmu import READER
-    fate, step, run, done = sys.argv[1], utils.engine.train_step, utils.run.run, 0
+    fate, step, run, done = sys.argv[1], utils.train.engine.train_step, utils.run.run, 0
 
     def fatal_step(*arguments, **options):
         global done
@@ -86,7 +86,7 @@ MAIN = textwrap.dedent('''
 
     def run_and_more(reader, options):
         run(reader, options)
-        utils.engine.train_step = step
+        utils.train.engine.train_step = step
         from test_distributed import compare
         compare(options.data_dir, options.exp)
         options.is_load, options.lr_now = True, 0.1
@@ -95,7 +95,7 @@ MAIN = textwrap.dedent('''
     if fate == 'more':
         utils.run.run = run_and_more
     elif fate != 'none':
-        utils.engine.train_step = fatal_step
+        utils.train.engine.train_step = fatal_step
     sys.exit(utils.run.main(READER, DEFAULTS, sys.argv[2:]))
 ''')
 

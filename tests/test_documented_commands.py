@@ -19,10 +19,11 @@ from torch.distributed.run import get_args_parser
 
 import utils.run
 from tests.conftest import PROJECT, few_frames
-from utils import checkpoint, paper
-from utils.data import sample
-from utils.data.asf_amc import benchmark_rows, read_amc, read_asf
-from utils.data.readers import READERS
+from utils.common import checkpoint
+from utils.data.lookup import READERS
+from utils.data.synthetic import files as sample
+from utils.mocap.asf_amc import benchmark_rows, read_amc, read_asf
+from utils.report import paper
 
 DOCUMENTS = [PROJECT / 'README.md', *sorted((PROJECT / 'docs').glob('*.md'))]
 SHORT = ['--epoch', '1', '--skip_rate', '40', '--d_model', '1', '--num_gcn', '1', '--cuda_idx', 'cpu']

@@ -8,10 +8,10 @@ import torch
 from test_predict import SIZES, save_checkpoint
 
 from tools.export import KINDS, main
-from utils import export
-from utils.cli import run_tool
+from utils.common.cli import run_tool
 from utils.data.skeleton import CMU
-from utils.trained import load_trained
+from utils.predict import export
+from utils.predict.trained import load_trained
 
 needs_onnx = pytest.mark.skipif(any(export.find_spec(name) is None for name in export.ONNX_LIBRARIES),
                                 reason='onnx, onnxscript or onnxruntime is not installed (requirements-export.txt)')

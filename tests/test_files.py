@@ -8,13 +8,13 @@ import sys
 import pytest
 
 from tests.conftest import PROJECT
-from utils.files import remove_leftovers, whole_file, write_text
+from utils.common.files import remove_leftovers, whole_file, write_text
 
 # A writer that says it is in the middle of its file, and stays there.
 WRITER = """
 import sys, time
 from pathlib import Path
-from utils.files import whole_file
+from utils.common.files import whole_file
 with whole_file(Path(sys.argv[1])) as temporary:
     temporary.write_text('half')
     print('writing', flush=True)

@@ -15,11 +15,11 @@ from formats import READ
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from utils.data.motion import Motion
+from utils.common.errors import InputError
 from utils.data.skeleton import FARTHEST_JOINT_MM
-from utils.errors import InputError
-from utils.predict import Predictor
-from utils.report import Results, markdown
+from utils.mocap.motion import Motion
+from utils.predict.predictor import Predictor
+from utils.report.page import Results, markdown
 
 EXAMPLES = int(os.environ.get('KSOF_FUZZ_EXAMPLES', '60'))
 FUZZ = settings(max_examples=EXAMPLES, derandomize='KSOF_FUZZ_EXAMPLES' not in os.environ, database=None, deadline=10_000,

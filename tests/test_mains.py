@@ -5,9 +5,9 @@ import shutil
 
 import pytest
 
-from utils import paper
 from utils.data import h36m
-from utils.data.readers import READERS
+from utils.data.lookup import READERS
+from utils.report import paper
 
 
 @pytest.mark.parametrize('name', READERS)

@@ -6,7 +6,7 @@ import torch
 
 from model.baselines import ConstantVelocity, ZeroVelocity
 from utils.data.skeleton import CMU, H36M, THREEDPW
-from utils.metrics import acceleration_errors, bone_length_errors, by_action, complete_joints, frame_errors
+from utils.evaluate.metrics import acceleration_errors, bone_length_errors, by_action, complete_joints, frame_errors
 
 
 @pytest.mark.parametrize('skeleton', [CMU, H36M, THREEDPW], ids=['cmu', 'h36m', '3dpw'])

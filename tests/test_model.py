@@ -2,11 +2,11 @@ import pytest
 import torch
 
 from model.baselines import ConstantVelocity, ZeroVelocity
+from model.dct import encode
 from model.ksof import KSOF
 from model.ktcn import KTCN, velocity
 from model.losses import KSOFLoss, mpjpe
 from model.sof import FrameGate, top_k
-from utils.dct import encode
 
 SIZES = {'node_n': 12, 'input_n': 10, 'output_n': 5, 'dct_n': 8, 'num_gcn': 2, 'd_model': 2, 'dropout': 0.0}
 

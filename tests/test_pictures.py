@@ -8,12 +8,12 @@ import pytest
 from PIL import Image
 from scenes import assert_readable, make_scene
 
-pictures = pytest.importorskip('utils.pictures', reason='matplotlib is not installed')
-animation = pytest.importorskip('utils.animation', reason='matplotlib is not installed')
+pictures = pytest.importorskip('utils.pictures.stills', reason='matplotlib is not installed')
+animation = pytest.importorskip('utils.pictures.animation', reason='matplotlib is not installed')
 
-from utils.data.readers import READERS  # noqa: E402
-from utils.scene import CENTRE, LEFT, RIGHT, body_axes, bones, project, side  # noqa: E402
-from utils.show import show  # noqa: E402
+from utils.data.lookup import READERS  # noqa: E402
+from utils.pictures.scene import CENTRE, LEFT, RIGHT, body_axes, bones, project, side  # noqa: E402
+from utils.pictures.show import show  # noqa: E402
 
 LENGTHS = {'cmu': 25, 'h36m': 25, '3dpw': 30}
 

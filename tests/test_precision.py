@@ -9,9 +9,9 @@ from model.ksof import KSOF, Prediction
 from model.losses import KSOFLoss
 from opt import parse
 from tests.conftest import TINY
-from utils.optimisation import build_network
-from utils.precision import predict_mixed, tf32, use_tf32
+from utils.common.precision import predict_mixed, tf32, use_tf32
 from utils.run import choose_precision
+from utils.train.optimizer import build_network
 
 cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason='needs CUDA')
 SIZES = {'node_n': 12, 'input_n': 10, 'output_n': 5, 'dct_n': 8, 'num_gcn': 1, 'd_model': 2, 'dropout': 0.0}

@@ -13,16 +13,16 @@ from scipy.spatial.transform import Rotation
 
 from model.ksof import KSOF
 from tools.predict import main
-from utils.cli import run_tool
-from utils.data.asf_amc import benchmark_rows, read_amc, read_asf
+from utils.common.cli import run_tool
+from utils.common.errors import InputError
 from utils.data.cmu import READER
 from utils.data.kinematics import joint_positions
-from utils.data.motion import SKELETONS, motion_of_positions
-from utils.data.motion_files import read_motion
 from utils.data.skeleton import CMU, H36M
 from utils.data.windows import build_windows
-from utils.errors import InputError
-from utils.predict import load_predictor
+from utils.mocap.asf_amc import benchmark_rows, read_amc, read_asf
+from utils.mocap.motion import SKELETONS, motion_of_positions
+from utils.mocap.motion_files import read_motion
+from utils.predict.predictor import load_predictor
 
 PROJECT = Path(__file__).resolve().parents[1]
 SIZES = {'input_n': 10, 'output_n': 6, 'dct_n': 8, 'num_gcn': 1, 'd_model': 2, 'dropout': 0.0, 'tcn_axis': 'time',

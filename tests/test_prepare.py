@@ -11,13 +11,13 @@ import pytest
 from asf_sample import HIERARCHY, TURNS, bone_vectors, write_amc, write_asf
 
 from tools.prepare_cmu import main
-from utils.cli import run_tool
-from utils.data import cmu_trials
-from utils.data.asf_amc import JOINT_OF_BONE, benchmark_rows, read_amc, read_asf
-from utils.data.cmu_trials import BenchmarkFile, TrialFile, find_sources
+from utils.common.cli import run_tool
+from utils.common.errors import InputError
 from utils.data.kinematics import joint_positions
 from utils.data.skeleton import CMU, Skeleton
-from utils.errors import InputError
+from utils.mocap import cmu_trials
+from utils.mocap.asf_amc import JOINT_OF_BONE, benchmark_rows, read_amc, read_asf
+from utils.mocap.cmu_trials import BenchmarkFile, TrialFile, find_sources
 
 PROJECT = Path(__file__).resolve().parents[1]
 FILE = 'test/basketball_signal/basketball_signal_1.txt'

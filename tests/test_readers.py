@@ -6,11 +6,11 @@ import shutil
 import numpy as np
 import pytest
 
+from utils.common.errors import InputError
 from utils.data import cmu, h36m, threedpw
+from utils.data.dataset import find_root, missing_files
 from utils.data.kinematics import joint_positions
-from utils.data.reader import find_root, missing_files
 from utils.data.skeleton import CMU, H36M
-from utils.errors import InputError
 
 SPLITS = ('train', 'validation', 'test')
 ROWS = np.random.default_rng(0).normal(size=(6, 99)).round(4)

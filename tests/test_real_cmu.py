@@ -8,11 +8,11 @@ from main_cmu_3d import DEFAULTS
 from model.baselines import ZeroVelocity
 from tests.conftest import PROJECT
 from utils.data.cmu import ACTIONS, READER
-from utils.data.reader import find_root
+from utils.data.dataset import find_root
 from utils.data.windows import build_windows
-from utils.engine import evaluate
-from utils.metrics import by_action
+from utils.evaluate.metrics import by_action
 from utils.run import main
+from utils.train.engine import evaluate
 
 TESTABLE = ('basketball', 'jumping', 'running', 'soccer', 'walking', 'washwindow')
 

@@ -11,9 +11,10 @@ from model.ksof import Prediction
 from model.losses import KSOFLoss, mpjpe
 from opt import RECIPES, parse
 from tests.conftest import weights
-from utils import checkpoint, engine
-from utils.engine import epoch_order
-from utils.trained import load_trained
+from utils.common import checkpoint
+from utils.predict.trained import load_trained
+from utils.train import engine
+from utils.train.engine import epoch_order
 
 ALL = ['--recipe', 'accurate', '--average', '0.8']
 

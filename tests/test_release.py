@@ -7,10 +7,10 @@ import torch
 
 from tests.conftest import PROJECT, weights
 from tools import release
-from utils import checkpoint
-from utils.cli import run_tool
-from utils.report import read_results
-from utils.trained import load_trained
+from utils.common import checkpoint
+from utils.common.cli import run_tool
+from utils.predict.trained import load_trained
+from utils.report.page import read_results
 
 
 def test_a_released_run_scores_the_same_and_says_nothing_of_the_machine(command, tmp_path, capsys):

@@ -14,13 +14,13 @@ from main_cmu_3d import DEFAULTS
 from model.losses import KSOFLoss
 from opt import parse
 from tests.conftest import PROJECT, TINY, weights
-from utils import checkpoint
+from utils.common import checkpoint
+from utils.common.errors import DivergedError
 from utils.data.cmu import READER
-from utils.data.reader import find_root
-from utils.engine import epoch_order, train_epoch
-from utils.errors import DivergedError
+from utils.data.dataset import find_root
 from utils.run import build_model, load_windows, main
-from utils.training import build_training
+from utils.train.engine import epoch_order, train_epoch
+from utils.train.loop import build_training
 
 KILLS = int(os.environ.get('KSOF_KILLS', '30'))
 # Forks a fresh process for each start, so that importing torch is paid once: the kills then fall inside training.

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
+from utils.common.errors import InputError
 from utils.data.cmu import ACTIONS, READER
-from utils.errors import InputError
-from utils.published import TABLE, published_rows
-from utils.report import BASELINES, NETWORK, PREDICTED, Results, json_dict, markdown, over_actions, read_results, write_all
+from utils.report.page import BASELINES, NETWORK, PREDICTED, Results, json_dict, markdown, over_actions, read_results, write_all
+from utils.report.published import TABLE, published_rows
 
 
 def made_up(actions=ACTIONS, output_n=10, protocol='all'):

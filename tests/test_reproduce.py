@@ -6,13 +6,14 @@ import statistics
 
 import pytest
 
-import utils.engine
 import utils.run
-import utils.training
+import utils.train.engine
+import utils.train.loop
 from tools.reproduce import main
-from utils import checkpoint, paper, published
-from utils.cli import run_tool
-from utils.data.readers import READERS
+from utils.common import checkpoint
+from utils.common.cli import run_tool
+from utils.data.lookup import READERS
+from utils.report import paper, published
 
 SHORT = ['--epoch', '1', '--skip_rate', '40', '--d_model', '1', '--num_gcn', '1', '--cuda_idx', 'cpu']
 
@@ -61,7 +62,7 @@ def test_the_page_and_a_second_call_that_trains_nothing(reproduce, tmp_path, mon
         if name != '3dpw':
             check_action_tables(page, title, reader, errors)
     states = {name: (folder_of(runs, name) / checkpoint.LAST).stat().st_mtime_ns for name in READERS}
-    monkeypatch.setattr(utils.training, 'train_epoch', forbidden)
+    monkeypatch.setattr(utils.train.loop, 'train_epoch', forbidden)
     (folder_of(runs, 'cmu') / 'results.json').unlink()
     code, log = reproduce()
     assert code == 0 and log.count(': evaluating\n') == 3, log
@@ -96,14 +97,14 @@ def check_action_tables(page, title, reader, errors):
 
 
 def test_a_stopped_call_goes_on(reproduce, tmp_path, monkeypatch):
-    steps, train_step = [], utils.engine.train_step
+    steps, train_step = [], utils.train.engine.train_step
 
     def step_with_ctrl_c(*arguments, **options):
         steps.append(train_step(*arguments, **options))
         if len(steps) == 2:
             os.kill(os.getpid(), signal.SIGINT)
 
-    monkeypatch.setattr(utils.engine, 'train_step', step_with_ctrl_c)
+    monkeypatch.setattr(utils.train.engine, 'train_step', step_with_ctrl_c)
     only = ['--only', '3dpw', 'cmu', '--epoch', '2', '--batch_size', '4']
     code, log = reproduce(*only)
     assert code == 130 and log.endswith('stopped: the same command goes on from here\n'), log

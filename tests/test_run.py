@@ -11,13 +11,13 @@ import sys
 import pytest
 import torch
 
-import utils.engine
+import utils.train.engine
 from main_cmu_3d import DEFAULTS
 from tests.conftest import PROJECT, TINY, weights
-from utils import checkpoint
+from utils.common import checkpoint
 from utils.data.cmu import READER
-from utils.optimisation import learning_rate_factor
 from utils.run import main
+from utils.train.optimizer import learning_rate_factor
 
 
 def test_training_writes_everything_and_evaluation_repeats_it(command, tmp_path, capsys):
@@ -66,8 +66,8 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_been_stopped(command, tmp_path, 
         if len(steps) == step:
             os.kill(os.getpid(), number)
 
-    train_step = utils.engine.train_step
-    monkeypatch.setattr(utils.engine, 'train_step', step_with_a_signal)
+    train_step = utils.train.engine.train_step
+    monkeypatch.setattr(utils.train.engine, 'train_step', step_with_a_signal)
     assert command() == code and len(steps) == step
     error = capsys.readouterr().err.splitlines()[-1]
     assert f'saved in {tmp_path / "run" / checkpoint.LAST}; the same command with --is_load goes on' in error

@@ -12,8 +12,8 @@ from formats import READ
 from test_bad_input import lay_out, one_line, run_on
 
 from tests.conftest import PROJECT
-from utils import checkpoint
-from utils.errors import InputError
+from utils.common import checkpoint
+from utils.common.errors import InputError
 
 
 class Calls:
@@ -150,5 +150,5 @@ def test_risks_are_seen(line):
 
 def test_no_code_of_this_project_runs_what_a_file_says():
     files = [path for path in PROJECT.rglob('*.py') if not {'.venv', 'tests'} & set(path.relative_to(PROJECT).parts)]
-    assert len(files) > 40 and PROJECT / 'utils' / 'checkpoint.py' in files
+    assert len(files) > 40 and PROJECT / 'utils' / 'common' / 'checkpoint.py' in files
     assert {str(path.relative_to(PROJECT)): risks(path.read_text()) for path in files if risks(path.read_text())} == {}

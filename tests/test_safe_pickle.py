@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from utils.common.errors import InputError
 from utils.data import threedpw
 from utils.data.safe_pickle import as_array, load_pickle
-from utils.errors import InputError
 
 POSITIONS = np.random.default_rng(0).normal(size=(4, 72))
 

@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from utils.data import cmu, sample
-from utils.data.sample_body import CMU_BODY, H36M_BODY, THREEDPW_BODY, Body, pose
-from utils.data.sample_motion import ACTIONS, make_motion
+from utils.data import cmu
 from utils.data.skeleton import CMU, H36M, THREEDPW
+from utils.data.synthetic import files as sample
+from utils.data.synthetic.actions import ACTIONS, make_motion
+from utils.data.synthetic.body import CMU_BODY, H36M_BODY, THREEDPW_BODY, Body, pose
 
 PROJECT = Path(__file__).resolve().parents[1]
 BODIES = {'cmu': CMU_BODY, 'h36m': H36M_BODY, '3dpw': THREEDPW_BODY}

@@ -4,10 +4,10 @@ import pytest
 import torch
 from test_predict import save_checkpoint, some_positions
 
-from utils.data.motion import SKELETONS, motion_of_positions
-from utils.errors import InputError
-from utils.predict import load_predictor
-from utils.stream import Stream, into_body
+from utils.common.errors import InputError
+from utils.mocap.motion import SKELETONS, motion_of_positions
+from utils.predict.predictor import load_predictor
+from utils.predict.stream import Stream, into_body
 
 FRAMES = 26
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from scenes import make_scene
 
-from utils.data.readers import READERS
-from utils.scene import bones, project
-from utils.viewer import page
+from utils.data.lookup import READERS
+from utils.pictures.scene import bones, project
+from utils.pictures.viewer import page
 
 
 def content_of(text):

@@ -15,14 +15,14 @@ from PIL import Image
 import tools.predict
 from model.ksof import KSOF
 from tools.visualise import main
-from utils.cli import run_tool
-from utils.data.reader import find_root
-from utils.data.readers import READERS
+from utils.common.cli import run_tool
+from utils.data.dataset import find_root
+from utils.data.lookup import READERS
 from utils.data.windows import Windows
-from utils.metrics import frame_errors
+from utils.evaluate.metrics import frame_errors
+from utils.pictures.scene import choose, scenes_of
+from utils.predict.trained import load_trained
 from utils.run import load_windows
-from utils.scene import choose, scenes_of
-from utils.trained import load_trained
 
 PROJECT = Path(__file__).resolve().parents[1]
 SIZES = {'input_n': 10, 'output_n': 10, 'dct_n': 8, 'num_gcn': 1, 'd_model': 2, 'dropout': 0.0, 'tcn_axis': 'time',
@@ -203,7 +203,7 @@ def test_what_cannot_be_used_is_one_line(problem, run, sample_cmu, tmp_path, cap
 def test_without_matplotlib_the_page_is_made_and_the_rest_refused(run, sample_cmu, tmp_path):
     """In a process of its own, which cannot import matplotlib."""
     script = ('import sys; sys.modules["matplotlib"] = None; sys.path.insert(0, sys.argv.pop(1)); '
-              'from tools.visualise import main; from utils.cli import run_tool; sys.exit(run_tool(main, sys.argv[1:]))')
+              'from tools.visualise import main; from utils.common.cli import run_tool; sys.exit(run_tool(main, sys.argv[1:]))')
     command = [sys.executable, '-c', script, str(PROJECT), str(run), '--data_dir', str(sample_cmu), '--window', '0', '--out',
                str(tmp_path / 'out')]
     refused = subprocess.run(command, capture_output=True, text=True, check=False)

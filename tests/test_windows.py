@@ -8,11 +8,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from model.dct import encode
+from utils.common.errors import InputError
 from utils.data import cmu, h36m, threedpw
-from utils.data.reader import Recording
+from utils.data.dataset import Recording
 from utils.data.windows import all_starts, build_windows, cmu_test_starts, h36m_test_starts, threedpw_test_starts
-from utils.dct import encode
-from utils.errors import InputError
 
 READERS = {'h36m': h36m.READER, 'cmu': cmu.READER, '3dpw': threedpw.READER}
 

@@ -15,12 +15,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import opt
 import utils.run
 from main_cmu_3d import DEFAULTS
-from utils import checkpoint
-from utils.cli import run_tool, tool_parser
+from utils.common import checkpoint
+from utils.common.cli import run_tool, tool_parser
+from utils.common.errors import InputError
+from utils.common.files import write_text
 from utils.data.cmu import READER
-from utils.data.reader import find_root
-from utils.errors import InputError
-from utils.files import write_text
+from utils.data.dataset import find_root
 
 OURS = ('--data_dir', '--exp', '--seed', '--is_load', '--is_eval', '--ckpt', '--no_test')  # decided here for each run
 BASE = 'unchanged'

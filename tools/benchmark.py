@@ -18,17 +18,17 @@ os.environ.setdefault('KINETO_LOG_LEVEL', '99')  # the profiler's own messages; 
 import torch
 
 from opt import at_least
-from utils.benchmark import measure, settings
-from utils.benchmark_tables import Figures, tables
-from utils.cli import run_tool, tool_parser
-from utils.data import sample
-from utils.data.reader import Reader
-from utils.data.readers import READERS
-from utils.errors import InputError
-from utils.files import write_text
-from utils.machine import FULL, QUICK, Effort, describe_machine, measure_loading, roots
+from utils.common.cli import run_tool, tool_parser
+from utils.common.errors import InputError
+from utils.common.files import write_text
+from utils.data.dataset import Reader
+from utils.data.lookup import READERS
+from utils.data.synthetic import files as sample
 from utils.run import choose_device, log_to_terminal
-from utils.scaling import plan
+from utils.speed.machine import FULL, QUICK, Effort, describe_machine, measure_loading, roots
+from utils.speed.measure import measure, settings
+from utils.speed.scaling import plan
+from utils.speed.tables import Figures, tables
 
 log = logging.getLogger('ksof')
 WRITERS = {'h36m': sample.write_h36m, 'cmu': sample.write_cmu, '3dpw': sample.write_threedpw}

@@ -12,11 +12,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import torch
 
 from model.ksof import KSOF
-from utils import checkpoint
-from utils.cli import run_tool, tool_parser
-from utils.comparison import Run, load_runs, markdown, restrict, shared_actions
-from utils.errors import InputError
-from utils.files import write_text
+from utils.common import checkpoint
+from utils.common.cli import run_tool, tool_parser
+from utils.common.errors import InputError
+from utils.common.files import write_text
+from utils.report.comparison import Run, load_runs, markdown, restrict, shared_actions
 from utils.run import build_model
 
 MEASURED = 50  # windows whose time is taken
@@ -58,7 +58,7 @@ def main(argv: Sequence[str] | None) -> None:
 def draw(runs: list[Run], published: list[str], path: Path) -> None:
     """The plot, or one line on why there is none."""
     try:
-        from utils.comparison_plot import draw_comparison
+        from utils.report.comparison_plot import draw_comparison
 
         draw_comparison(runs, published, path)
     except ImportError:

@@ -6,10 +6,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from utils import export
-from utils.cli import run_tool, tool_parser
-from utils.errors import InputError
-from utils.trained import checkpoint_path, load_trained
+from utils.common.cli import run_tool, tool_parser
+from utils.common.errors import InputError
+from utils.predict import export
+from utils.predict.trained import checkpoint_path, load_trained
 
 KINDS = {'.pt2': (export.write_program, export.program_runner), '.onnx': (export.write_onnx, export.onnx_runner)}
 # Sums in another order differ by thousandths, and TOP-K may choose the other of two all but equal responses; a graph that is

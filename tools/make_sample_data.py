@@ -8,10 +8,10 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from opt import at_least
-from utils.cli import run_tool, tool_parser
-from utils.data import sample
+from utils.common.cli import run_tool, tool_parser
+from utils.common.errors import InputError
 from utils.data.skeleton import CMU, H36M, THREEDPW
-from utils.errors import InputError
+from utils.data.synthetic import files as sample
 
 DATASETS = {
     'h36m': (sample.write_h36m, sample.plan_h36m, H36M),

@@ -8,14 +8,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
 
-from utils.cli import run_tool, tool_parser
-from utils.data.motion import UNITS_MM
-from utils.data.motion_files import read_motion
-from utils.data.readers import reader_named
-from utils.errors import InputError
-from utils.predict import Forecast, load_predictor, write_forecast
-from utils.scene import Scene
-from utils.show import KINDS, check_kinds, show
+from utils.common.cli import run_tool, tool_parser
+from utils.common.errors import InputError
+from utils.data.lookup import reader_named
+from utils.mocap.motion import UNITS_MM
+from utils.mocap.motion_files import read_motion
+from utils.pictures.scene import Scene
+from utils.pictures.show import KINDS, check_kinds, show
+from utils.predict.predictor import Forecast, load_predictor, write_forecast
 
 
 def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:

@@ -11,9 +11,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import numpy as np
 from tqdm import tqdm
 
-from utils.cli import run_tool, tool_parser
-from utils.data.asf_amc import benchmark_rows, read_amc, read_asf
-from utils.data.cmu_trials import (
+from utils.common.cli import run_tool, tool_parser
+from utils.common.errors import InputError
+from utils.common.files import write_text
+from utils.data.synthetic.files import MARKER
+from utils.data.text import read_numbers
+from utils.mocap.asf_amc import benchmark_rows, read_amc, read_asf
+from utils.mocap.cmu_trials import (
     BenchmarkFile,
     Source,
     TrialFile,
@@ -23,10 +27,6 @@ from utils.data.cmu_trials import (
     trial_name,
     trial_paths,
 )
-from utils.data.sample import MARKER
-from utils.data.text import read_numbers
-from utils.errors import InputError
-from utils.files import write_text
 
 COLUMNS = 117
 ROTATION_TOLERANCE, POSITION_TOLERANCE = 5e-6, 1.5e-4  # radians and ASF units; the published files are rounded

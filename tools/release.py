@@ -9,11 +9,11 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from utils import checkpoint
-from utils.cli import run_tool, tool_parser
-from utils.errors import InputError, reading
-from utils.files import write_text
-from utils.trained import checkpoint_path, load_trained
+from utils.common import checkpoint
+from utils.common.cli import run_tool, tool_parser
+from utils.common.errors import InputError, reading
+from utils.common.files import write_text
+from utils.predict.trained import checkpoint_path, load_trained
 
 KEPT = ('model', 'epoch', 'history', 'best')  # of a checkpoint; the rest is for going on with training
 TABLES = ('history.csv', 'results.json', 'results.md', 'test_all_eval.csv')

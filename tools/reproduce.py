@@ -15,14 +15,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import opt
 import utils.run
-from utils import checkpoint, paper
-from utils.cli import run_tool, tool_parser
-from utils.data.reader import Reader, find_root, missing_files
-from utils.data.readers import READERS
-from utils.data.sample import is_sample
-from utils.errors import InputError
-from utils.files import write_text
-from utils.reproduction import Section, page
+from utils.common import checkpoint
+from utils.common.cli import run_tool, tool_parser
+from utils.common.errors import InputError
+from utils.common.files import write_text
+from utils.data.dataset import Reader, find_root, missing_files
+from utils.data.lookup import READERS
+from utils.data.synthetic.files import is_sample
+from utils.report import paper
+from utils.report.reproduction import Section, page
 
 log = logging.getLogger('ksof')
 OURS = ('--data_dir', '--exp', '--is_load', '--is_eval', '--ckpt')  # decided here for each run

@@ -10,17 +10,17 @@ import torch
 from torch import Tensor
 
 from opt import at_least
-from utils.cli import run_tool, tool_parser
-from utils.data.reader import find_root
-from utils.data.sample import is_sample
+from utils.common.cli import run_tool, tool_parser
+from utils.common.errors import InputError
+from utils.data.dataset import find_root
+from utils.data.synthetic.files import is_sample
 from utils.data.windows import Windows
-from utils.engine import evaluate
-from utils.errors import InputError
-from utils.report import text_table
+from utils.pictures.scene import Scene, choose, scenes_of
+from utils.pictures.show import KINDS, check_kinds, show
+from utils.predict.trained import Trained, checkpoint_path, load_trained
+from utils.report.page import text_table
 from utils.run import choose_device, load_windows, log_to_terminal
-from utils.scene import Scene, choose, scenes_of
-from utils.show import KINDS, check_kinds, show
-from utils.trained import Trained, checkpoint_path, load_trained
+from utils.train.engine import evaluate
 
 
 def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:

@@ -12,19 +12,19 @@ from filelock import FileLock
 from model.baselines import ConstantVelocity, ZeroVelocity
 from model.ksof import KSOF
 from opt import SHAPE, TRAINING, parse
-from utils import checkpoint, distributed
+from utils.common import checkpoint, distributed
+from utils.common.errors import DivergedError, InputError, Stopped, reading
+from utils.common.precision import use_tf32
 from utils.data.augment import Augmentation
-from utils.data.reader import Reader, find_root
-from utils.data.readers import reader_named
-from utils.data.sample import is_sample
+from utils.data.dataset import Reader, find_root
+from utils.data.lookup import reader_named
+from utils.data.synthetic.files import is_sample
 from utils.data.windows import Windows, build_windows
-from utils.engine import FrameErrors, evaluate
-from utils.errors import DivergedError, InputError, Stopped, reading
-from utils.metrics import ActionTable, by_action
-from utils.motion_table import Motion, motion_of
-from utils.precision import use_tf32
-from utils.report import BASELINES, NETWORK, PREDICTED, Results, results_of, write_all
-from utils.training import Training, build_training, restore, save_last, train
+from utils.evaluate.metrics import ActionTable, by_action
+from utils.report.motion_table import Motion, motion_of
+from utils.report.page import BASELINES, NETWORK, PREDICTED, Results, results_of, write_all
+from utils.train.engine import FrameErrors, evaluate
+from utils.train.loop import Training, build_training, restore, save_last, train
 
 log = logging.getLogger('ksof')
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from utils.mirror import mirrored
+from model.mirror import mirrored
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from utils.common.files import remove_leftovers, whole_file
 from utils.data.skeleton import Skeleton
-from utils.files import remove_leftovers, whole_file
 
 log = logging.getLogger('ksof')
 VERSION = 2  # raise it when parsing or the layout of the file changes

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 
-from utils.data.reader import Reader, Recording, SourceFile, load_recordings, read_exponential_maps, text_file
+from utils.common.errors import InputError
+from utils.data.dataset import Reader, Recording, SourceFile, load_recordings, read_exponential_maps, text_file
 from utils.data.skeleton import CMU
 from utils.data.windows import cmu_test_starts
-from utils.errors import InputError
 
 ACTIONS = ('basketball', 'basketball_signal', 'directing_traffic', 'jumping', 'running', 'soccer', 'walking',
            'washwindow')

@@ -3,10 +3,10 @@ from pathlib import Path
 
 import numpy as np
 
-from utils.data.reader import Reader, Recording, SourceFile, load_recordings, read_exponential_maps, text_file
+from utils.common.errors import InputError
+from utils.data.dataset import Reader, Recording, SourceFile, load_recordings, read_exponential_maps, text_file
 from utils.data.skeleton import H36M
 from utils.data.windows import h36m_test_starts
-from utils.errors import InputError
 
 ACTIONS = ('walking', 'eating', 'smoking', 'discussion', 'directions', 'greeting', 'phoning', 'posing', 'purchases',
            'sitting', 'sittingdown', 'takingphoto', 'waiting', 'walkingdog', 'walkingtogether')

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from utils.errors import InputError, reading
+from utils.common.errors import InputError, reading
 
 KINDS = {('numpy', 'ndarray'): 'class', ('numpy', 'dtype'): 'dtype', ('numpy._core.multiarray', '_reconstruct'): 'array',
          ('numpy._core.numeric', '_frombuffer'): 'buffer', ('numpy._core.multiarray', 'scalar'): 'scalar'}

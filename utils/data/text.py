@@ -7,7 +7,7 @@ from typing import TextIO, cast
 
 import numpy as np
 
-from utils.errors import InputError, reading
+from utils.common.errors import InputError, reading
 
 FARTHEST = 1e6  # of the root in the first three columns: 1 km in mm, the smallest unit in use
 LARGEST_TURN = 100.0  # of the other columns, radians: any turn can be said in one of pi, but turns unwrapped over time add up

@@ -3,11 +3,11 @@ from pathlib import Path
 
 import numpy as np
 
-from utils.data.reader import Reader, Recording, SourceFile, load_recordings
+from utils.common.errors import InputError
+from utils.data.dataset import Reader, Recording, SourceFile, load_recordings
 from utils.data.safe_pickle import as_array, load_pickle
 from utils.data.skeleton import FARTHEST_JOINT_MM, THREEDPW
 from utils.data.windows import HISTORY, threedpw_test_starts
-from utils.errors import InputError
 
 ACTION = 'all'  # the scenes have no action labels: the literature averages over all windows
 COLUMNS = 3 * len(THREEDPW.joints)

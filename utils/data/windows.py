@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from model.dct import encode, encoding_matrix
+from utils.common.errors import InputError, reading
 from utils.data.augment import Augmentation
-from utils.data.reader import Reader, Recording, missing_files
-from utils.dct import encode, encoding_matrix
-from utils.errors import InputError, reading
+from utils.data.dataset import Reader, Recording, missing_files
 
 log = logging.getLogger('ksof')
 PROTOCOL_SEED = 1234567890  # the field's; the drawn window starts are part of the protocol

@@ -1,0 +1,116 @@
+"""A trained network as one file without this project's code: torch.export's .pt2 or ONNX."""
+import io
+import json
+import logging
+import warnings
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.export import Dim, ExportedProgram
+from torch.nn.utils import parametrize
+
+from model.ksof import KSOF
+from utils.common.errors import InputError
+from utils.common.files import whole_file
+from utils.predict.trained import Trained
+from utils.run import build_model
+
+ONNX_LIBRARIES = ('onnx', 'onnxscript', 'onnxruntime')
+Run = Callable[[np.ndarray], np.ndarray]  # observed (B, T_in, N) -> predicted (B, T_out, N), both float32
+
+
+class Fused(nn.Module):
+    """The network as others use it: observed poses in, the fused prediction out."""
+
+    def __init__(self, model: KSOF):
+        super().__init__()
+        self.model = model
+
+    def forward(self, observed: Tensor) -> Tensor:
+        """(B, T_in, N) -> (B, T_out, N), mm."""
+        return self.model(observed).fused
+
+
+def export_program(trained: Trained) -> ExportedProgram:
+    """The network in evaluation mode as a graph, for any batch size. Weight normalisation is folded into the weights."""
+    model = build_model(trained.options).eval()  # a deep copy would share the classes that hold the normalisation
+    model.load_state_dict(trained.model.state_dict())
+    for module in list(model.modules()):
+        if parametrize.is_parametrized(module):
+            parametrize.remove_parametrizations(module, 'weight')
+    with torch.no_grad():
+        return torch.export.export(Fused(model), (poses(trained, 2),), dynamic_shapes=({0: Dim('batch')},))
+
+
+def description(trained: Trained) -> dict[str, Any]:
+    """What someone who has nothing but the file must know."""
+    options, skeleton = trained.options, trained.reader.skeleton
+    return {'dataset': options.dataset, 'input': f'observed: float32 (batch, {options.input_n}, {options.node_n})',
+            'output': f'fused: float32 (batch, {options.output_n}, {options.node_n})',
+            'coordinates': 'x, y, z of each joint in turn, root-centred in the body\'s frame, in the benchmark\'s mm',
+            'mm_scale_to_true': skeleton.mm_scale_to_true, 'frames_per_second': 1000 / skeleton.true_ms_per_frame,
+            'joints': [skeleton.joints[joint] for joint in skeleton.predicted]}
+
+
+def write_program(path: Path, program: ExportedProgram, about: dict[str, Any]) -> None:
+    """Write .pt2, whole or not at all, with the description as its extra file ksof.json."""
+    content = io.BytesIO()  # torch looks at the end of a path's name, which a temporary file does not have
+    torch.export.save(program, content, extra_files={'ksof.json': json.dumps(about)})
+    with whole_file(path) as temporary:
+        temporary.write_bytes(content.getvalue())
+
+
+def write_onnx(path: Path, program: ExportedProgram, about: dict[str, Any]) -> None:
+    """Write .onnx, whole or not at all, with the description as the model's metadata. InputError without the libraries."""
+    require_onnx()
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')  # of the exporter, about its own future
+        logging.getLogger('torch.onnx').setLevel(logging.ERROR)  # it misses torchvision, which is not used
+        made = torch.onnx.export(program, input_names=['observed'], output_names=['fused'], verbose=False,
+                                 dynamic_shapes=({0: 'batch'},))
+    assert made is not None
+    made.model.metadata_props.update({name: json.dumps(value) for name, value in about.items()})
+    with whole_file(path) as temporary:
+        temporary.write_bytes(made.model_proto.SerializeToString())
+
+
+def require_onnx() -> None:
+    """InputError with what to install, where a library is missing."""
+    missing = [name for name in ONNX_LIBRARIES if find_spec(name) is None]
+    if missing:
+        raise InputError(f'.onnx needs {", ".join(missing)}: pip install -r requirements-export.txt')
+
+
+def program_runner(path: Path) -> Run:
+    """What is in a .pt2 file, run by torch."""
+    module = torch.export.load(path).module()
+    return lambda observed: module(torch.from_numpy(observed)).detach().numpy()
+
+
+def onnx_runner(path: Path) -> Run:
+    """What is in a .onnx file, run by onnxruntime on the CPU."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    session = onnxruntime.InferenceSession(path, options, providers=['CPUExecutionProvider'])
+    return lambda observed: session.run(None, {'observed': observed})[0]
+
+
+def poses(trained: Trained, batch: int, seed: int = 0) -> Tensor:
+    """Invented observed poses (B, T_in, N) in mm: joints within a body's size that wander a few mm a frame."""
+    options, generator = trained.options, torch.Generator().manual_seed(seed)
+    first = torch.randn(batch, 1, options.node_n, generator=generator) * 300
+    return first + torch.randn(batch, options.input_n, options.node_n, generator=generator).mul(5).cumsum(1)
+
+
+@torch.inference_mode()
+def largest_difference(run: Run, trained: Trained, batches: tuple[int, ...] = (1, 2, 33)) -> float:
+    """How far a written network is from the one it was made of, over batches of random poses: the largest difference, mm."""
+    return max((torch.from_numpy(run(observed.numpy())) - trained.model(observed).fused).abs().max().item()
+               for observed in (poses(trained, batch, seed=batch) for batch in batches))

@@ -1,0 +1,43 @@
+"""A trained network as its checkpoint describes it: no option has to be given twice."""
+import argparse
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+from model.ksof import KSOF
+from opt import SHAPE, parse
+from utils.common import checkpoint
+from utils.data.dataset import Reader
+from utils.data.lookup import reader_named
+from utils.run import build_model
+
+
+class Trained(NamedTuple):
+    """A network in evaluation mode on the CPU, and what it was made for. options: the shape's; all others at defaults."""
+
+    model: KSOF
+    options: argparse.Namespace
+    reader: Reader
+    epoch: int
+
+
+def checkpoint_path(path: Path) -> Path:
+    """A checkpoint file, or the best one in a run folder: a path or a name under checkpoint/."""
+    folder = next((folder for folder in (path, checkpoint.RUNS / path) if folder.is_dir()), None)
+    return folder / checkpoint.BEST if folder else path
+
+
+def load_trained(path: Path) -> Trained:
+    """The network in a checkpoint. InputError if it cannot be used."""
+    state = checkpoint.load(path)
+    with checkpoint.fitting(path):
+        reader = reader_named(state['options']['dataset'])
+        words = [f'--{name}={state["options"][name]}' for name in (*SHAPE, 'dropout') if name != 'dataset']
+        options = parse(reader.name, reader.name, {}, node_n=reader.skeleton.node_n, argv=['--data_dir=.', *words])
+        with torch.device('meta'):  # no memory is taken for sizes that the weights do not have
+            model = build_model(options)
+        model.load_state_dict(state['model'], assign=True)
+        if not all(weights.dtype == torch.float32 and weights.isfinite().all() for weights in model.parameters()):
+            raise ValueError('a weight is not a finite float32')
+    return Trained(model.eval(), options, reader, state['epoch'])

@@ -1,0 +1,106 @@
+"""The curves of a run: curves.png and, where tensorboard is installed, its events. Both libraries are optional."""
+import logging
+from pathlib import Path
+from typing import Any
+
+from utils.common.files import whole_file
+
+log = logging.getLogger('ksof')
+Epoch = dict[str, float]  # one entry of a run's history, as in history.csv
+BLUE, ORANGE, GREEN, PURPLE, GREY = '#0072B2', '#D55E00', '#009E73', '#AA4499', '#666666'
+# Key in the history, colour, line, name. The lines differ in more than colour, for those who do not tell colours apart.
+ERRORS = (('fused', ORANGE, '-', 1.2, 'training, fused'), ('temporal', GREEN, '--', 1.2, 'training, K-TCN'),
+          ('spatial', PURPLE, ':', 1.6, 'training, S-GCN'), ('validation', BLUE, '-', 2.4, 'validation, fused'))
+
+
+class Curves:
+    """The pictures of one run, brought up to date after each epoch. Nothing is made before the first."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.events: Any = None
+        self.written = 0  # epochs that the events hold
+        self.missing: set[str] = set()
+
+    def update(self, history: list[Epoch]) -> None:
+        """Draw curves.png again and add new epochs to the events. What cannot be done is said, once, and does no harm."""
+        for library, what, show in (('matplotlib', 'curves.png', self.draw), ('tensorboard', 'events', self.write_events)):
+            if library in self.missing:
+                continue
+            try:
+                show(history)
+            except ImportError:
+                self.missing.add(library)
+                if library == 'matplotlib':
+                    log.info('no curves.png in this run: matplotlib is not installed (pip install -r requirements-extra.txt)')
+            except OSError as error:
+                self.missing.add(library)
+                log.warning('%s: no more %s in this run: %s', self.folder, what, error.strerror or error)
+
+    def draw(self, history: list[Epoch]) -> None:
+        draw_curves(history, self.folder / 'curves.png')
+
+    def write_events(self, history: list[Epoch]) -> None:
+        """tensorboard's scalars. The first call replaces what an earlier start of the run wrote by the whole history."""
+        from torch.utils.tensorboard import SummaryWriter
+
+        self.events = self.events or SummaryWriter(str(self.folder / 'events'), purge_step=1)
+        for entry in history[self.written:]:
+            for name, value in entry.items():
+                if name != 'epoch':
+                    self.events.add_scalar(name, value, int(entry['epoch']))
+        self.events.flush()
+        self.written = len(history)
+
+
+def draw_curves(history: list[Epoch], path: Path) -> None:
+    """Write the run's errors, smoothness, loss weights and learning rate over its epochs as a PNG of 900 x 620 pixels.
+
+    Raises ImportError without matplotlib.
+    """
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
+    epochs = [int(entry['epoch']) for entry in history]
+    marker = 'o' if len(history) <= 12 else None  # a line of one point is invisible
+    figure = Figure(figsize=(9, 6.2), layout='constrained')
+    grid = figure.add_gridspec(2, 3, height_ratios=(2, 1))
+
+    def curve(axes: Any, key: str, **style: Any) -> None:
+        axes.plot(epochs, [entry[key] for entry in history], marker=marker, markersize=4, **style)
+
+    errors = figure.add_subplot(grid[0, :])
+    for key, colour, line, width, name in ERRORS:
+        curve(errors, key, color=colour, linestyle=line, linewidth=width, label=name)
+    best = min(history, key=lambda entry: entry['validation'])
+    errors.plot(best['epoch'], best['validation'], marker='*', markersize=15, linestyle='none', color=BLUE,
+                markeredgecolor='white', label=f'best: {best["validation"]:.2f} mm, epoch {best["epoch"]:.0f}')
+    errors.set(ylabel='MPJPE over all predicted frames, mm')
+    leave_out_start(errors, history)
+    errors.legend(frameon=False, ncols=5, fontsize=9, loc='lower center', bbox_to_anchor=(0.5, 1), columnspacing=1.2,
+                  handlelength=2.2)
+    small = [figure.add_subplot(grid[1, column]) for column in range(3)]
+    curve(small[0], 'jps', color=GREY)
+    small[0].set(title='joint point smoothness', ylabel='mm / frame²')
+    curve(small[1], 'a', color=PURPLE, linestyle=':', label='a (S-GCN)')
+    curve(small[1], 'b', color=GREEN, linestyle='--', label='b (K-TCN)')
+    small[1].set(title='loss weights')
+    small[1].legend(frameon=False)
+    curve(small[2], 'lr', color=GREY)
+    small[2].set(title='learning rate', ylim=(0, 1.1 * max(entry['lr'] for entry in history) or 1))
+    for axes in (errors, *small):
+        axes.set_xlabel('epoch')
+        axes.set_xlim(0.5, max(epochs[-1], 2) + 0.5)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=10 if axes is errors else 5, min_n_ticks=1))
+        axes.grid(alpha=0.25)
+        axes.spines[['top', 'right']].set_visible(False)
+    with whole_file(path) as temporary:
+        figure.savefig(temporary, format='png', dpi=100)
+
+
+def leave_out_start(axes: Any, history: list[Epoch]) -> None:
+    """Scale to all but the first tenth of the epochs, whose high errors would flatten the rest."""
+    values = [[entry[key] for entry in history] for key, *_ in ERRORS]
+    floor = min(min(own) for own in values)
+    top = max(max(own[len(own) // 10:]) for own in values)
+    axes.set_ylim(0.9 * floor, 1.05 * top + 0.1)
