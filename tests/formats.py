@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from asf_sample import write_amc, write_asf
-from test_predict import bvh_text, save_checkpoint, some_positions
+from own_motion import bvh_text, save_checkpoint, some_positions
 
 from utils.data import cmu, h36m, threedpw
 from utils.data.synthetic.files import CMU_BODY, H36M_BODY, exponential_map_rows, text

@@ -27,7 +27,7 @@ RUN = [*TINY, '--batch_size', '4', '--epoch', '2', '--test_sample_num', '8']
 def torchrun(*words):
     """Run a script in two processes; returns exit code, stdout and stderr."""
     command = [sys.executable, '-m', 'torch.distributed.run', '--standalone', '--nproc_per_node', '2', *map(str, words)]
-    environment = os.environ | {'PYTHONPATH': f'{PROJECT}:{PROJECT / "tests"}'}
+    environment = os.environ | {'PYTHONPATH': f'{PROJECT}:{PROJECT / "tests" / "common"}'}
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
     try:
         out, err = process.communicate(timeout=LIMIT_S)

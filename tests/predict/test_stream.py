@@ -2,7 +2,7 @@
 import numpy as np
 import pytest
 import torch
-from test_predict import save_checkpoint, some_positions
+from own_motion import save_checkpoint, some_positions
 
 from utils.common.errors import InputError
 from utils.mocap.motion import SKELETONS, motion_of_positions

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 from asf_sample import write_amc, write_asf
-from test_predict import bvh_text, world_positions
+from own_motion import bvh_text, world_positions
 from torch.distributed.run import get_args_parser
 
 import utils.run

@@ -19,7 +19,7 @@ from utils.mocap import cmu_trials
 from utils.mocap.asf_amc import JOINT_OF_BONE, benchmark_rows, read_amc, read_asf
 from utils.mocap.cmu_trials import BenchmarkFile, TrialFile, find_sources
 
-PROJECT = Path(__file__).resolve().parents[1]
+PROJECT = Path(__file__).resolve().parents[2]
 FILE = 'test/basketball_signal/basketball_signal_1.txt'
 
 

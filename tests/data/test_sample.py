@@ -13,7 +13,7 @@ from utils.data.synthetic import files as sample
 from utils.data.synthetic.actions import ACTIONS, make_motion
 from utils.data.synthetic.body import CMU_BODY, H36M_BODY, THREEDPW_BODY, Body, pose
 
-PROJECT = Path(__file__).resolve().parents[1]
+PROJECT = Path(__file__).resolve().parents[2]
 BODIES = {'cmu': CMU_BODY, 'h36m': H36M_BODY, '3dpw': THREEDPW_BODY}
 
 

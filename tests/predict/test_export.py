@@ -2,10 +2,10 @@
 import json
 
 import numpy as np
+import own_motion
 import pytest
-import test_predict
 import torch
-from test_predict import SIZES, save_checkpoint
+from own_motion import SIZES, save_checkpoint
 
 from tools.export import KINDS, main
 from utils.common.cli import run_tool
@@ -73,8 +73,8 @@ def test_onnx_is_the_network(written, trained):
 
 @pytest.mark.parametrize('changes', [{'tcn_axis': 'coordinates', 'topk': 'packed'}, {'topk': 'off'}])
 def test_variants_can_be_exported(changes, tmp_path, monkeypatch):
-    monkeypatch.setattr(test_predict, 'SIZES', SIZES | changes)
-    trained = load_trained(test_predict.save_checkpoint(tmp_path / 'ckpt.pth.tar', 'cmu'))
+    monkeypatch.setattr(own_motion, 'SIZES', SIZES | changes)
+    trained = load_trained(own_motion.save_checkpoint(tmp_path / 'ckpt.pth.tar', 'cmu'))
     module = export.export_program(trained).module()
     check(lambda observed: module(torch.from_numpy(observed)).detach().numpy(), trained)
 
