@@ -1,13 +1,10 @@
 """KSOF: K-TCN and S-GCN side by side, joined by SOF (Ding, Qu, Tang, Pattern Recognition 161, 2025, figure 2)."""
-from collections.abc import Sequence
 from typing import NamedTuple
 
-import torch
 from torch import Tensor, nn
 
 from model.dct import decode, decoding_matrix, encode, encoding_matrix
 from model.ktcn import KTCN
-from model.mirror import mirrored
 from model.sgcn import SGCN
 from model.sof import SOF, FrameGate
 
@@ -26,21 +23,16 @@ class KSOF(nn.Module):
     """The network. All sizes are plain numbers: see opt.py for what they mean.
 
     gates, fusion_residual, norm: as the paper has them; otherwise the paths are fused as they are, their sum is not part of the
-    fusion, and the S-GCN's norms are layer norms. opposite: the joint on the other side of the body, for each. If given, the
-    network in evaluation predicts the mean of what it makes of a window and of its mirror image; not in the paper.
+    fusion, and the S-GCN's norms are layer norms.
     """
 
     encoding: Tensor
     decoding: Tensor
-    opposite: Tensor | None
 
     def __init__(self, *, node_n: int, input_n: int, output_n: int, dct_n: int, num_gcn: int, d_model: int,
                  dropout: float, tcn_axis: str = 'time', topk: str = 'in_place', gates: bool = True,
-                 fusion_residual: bool = True, norm: str = 'batch', opposite: Sequence[int] | None = None):
+                 fusion_residual: bool = True, norm: str = 'batch'):
         super().__init__()
-        # Named, as the rest may be built on the meta device and loaded, which this is not.
-        places = None if opposite is None else torch.tensor(opposite, device='cpu')
-        self.register_buffer('opposite', places, persistent=False)
         self.register_buffer('encoding', encoding_matrix(input_n, output_n, dct_n), persistent=False)
         self.register_buffer('decoding', decoding_matrix(input_n, output_n, dct_n), persistent=False)
         self.ktcn = KTCN(node_n=node_n, input_n=input_n, output_n=output_n, width=KTCN_WIDTH_PER_D_MODEL * d_model,
@@ -56,14 +48,6 @@ class KSOF(nn.Module):
 
         coefficients: the same window's DCT coefficients (B, N, K) where the loader has them; encoded here otherwise.
         """
-        prediction = self.predict(observed, coefficients)
-        if self.training or self.opposite is None:
-            return prediction
-        other = self.predict(mirrored(observed, self.opposite), None)
-        return Prediction(*((own + mirrored(seen, self.opposite)) / 2 for own, seen in zip(prediction, other, strict=True)))
-
-    def predict(self, observed: Tensor, coefficients: Tensor | None) -> Prediction:
-        """What the two paths and their fusion make of the poses as they are."""
         if coefficients is None:
             coefficients = encode(observed, self.encoding)
         last = observed[:, -1:]

@@ -1,6 +1,5 @@
 """Errors and the training loss (KSOF section 3.5). Poses are in mm; T frames of N = 3 J coordinates."""
 import math
-from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -36,6 +35,21 @@ def near_frames_first(predicted: Tensor, truth: Tensor, power: float) -> Tensor:
     return joint_distances(predicted, truth).mean((0, 2)) @ (weights / weights.sum())
 
 
+class LossMeans(NamedTuple):
+    """Scalars of one batch, each a mean over its windows, of which `combine` makes the loss.
+
+    fused, temporal, spatial: MPJPE of the three predictions, mm.
+    jps: joint point smoothness of the fused prediction, mm per frame squared.
+    beyond: what is added beyond the paper, 0 without it.
+    """
+
+    fused: Tensor
+    temporal: Tensor
+    spatial: Tensor
+    jps: Tensor
+    beyond: Tensor
+
+
 class LossTerms(NamedTuple):
     """Scalars of one batch: the total that is minimised and what it is made of."""
 
@@ -65,21 +79,28 @@ class KSOFLoss(nn.Module):
         self.log_a = nn.Parameter(torch.tensor(math.log(TYPICAL_ERROR_MM) / 2), requires_grad=learned_weights)
         self.log_b = nn.Parameter(torch.tensor(math.log(TYPICAL_ERROR_MM)), requires_grad=learned_weights)
 
-    def forward(self, prediction: Prediction, truth: Tensor,
-                average: Callable[[Sequence[Tensor]], Sequence[Tensor]] = tuple) -> LossTerms:
-        """Predictions and truth (B, T_out, N) in mm -> named terms; `fused` is the plain MPJPE, and what is beyond the paper is
-        in the total alone.
+    def forward(self, prediction: Prediction, truth: Tensor) -> LossTerms:
+        """Returns named terms for predictions and ground truth (B, T_out, N) in mm.
 
-        `average` makes means over a larger batch, of which this is a part, of this batch's, before any is squared.
+        `fused` is the plain MPJPE; what is beyond the paper is in the total alone.
         """
-        means = [mpjpe(prediction.fused, truth), mpjpe(prediction.temporal, truth), mpjpe(prediction.spatial, truth),
-                 joint_point_smoothness(prediction.fused)]
+        return self.combine(self.means(prediction, truth))
+
+    def means(self, prediction: Prediction, truth: Tensor) -> LossMeans:
+        """Returns the means over the batch. Several processes average them before `combine` squares some."""
+        fused = mpjpe(prediction.fused, truth)
+        beyond = torch.zeros_like(fused)
         if self.near_frames:
-            means.append(near_frames_first(prediction.fused, truth, self.near_frames) - means[0])
+            beyond = beyond + near_frames_first(prediction.fused, truth, self.near_frames) - fused
         if self.velocity_weight:
-            means.append(self.velocity_weight * mpjpe(prediction.fused.diff(dim=1), truth.diff(dim=1)))
-        fused, temporal, spatial, jps, *beyond = average(means)
+            beyond = beyond + self.velocity_weight * mpjpe(prediction.fused.diff(dim=1), truth.diff(dim=1))
+        return LossMeans(fused, mpjpe(prediction.temporal, truth), mpjpe(prediction.spatial, truth),
+                         joint_point_smoothness(prediction.fused), beyond)
+
+    def combine(self, means: LossMeans) -> LossTerms:
+        """Weights the means by the learned uncertainties and adds them up."""
+        fused, temporal, spatial, jps, beyond = means
         weighted_spatial = spatial / 2 * torch.exp(-2 * self.log_a) + self.log_a
         weighted_temporal = (temporal**2 + self.jps_weight * jps**2) / 2 * torch.exp(-2 * self.log_b) + self.log_b
-        total = fused + weighted_spatial + weighted_temporal + sum(beyond)
+        total = fused + weighted_spatial + weighted_temporal + beyond
         return LossTerms(total, fused, temporal, spatial, jps, self.log_a.exp().detach(), self.log_b.exp().detach())

@@ -15,6 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import opt
 import utils.run
 from main_cmu_3d import DEFAULTS
+from utils.build import build_network
 from utils.common import checkpoint
 from utils.common.cli import run_tool, tool_parser
 from utils.common.errors import InputError
@@ -139,7 +140,7 @@ def read_run(folder: Path) -> Finished | None:
     state = load_if_there(folder)
     if not state or not state['history']:
         return None
-    model = utils.run.build_model(argparse.Namespace(**state['options']))
+    model = build_network(state['options'])
     return Finished(sum(weights.numel() for weights in model.parameters()), state['epoch'],
                     sum(entry['seconds'] for entry in state['history']) / 60, state['best'])
 

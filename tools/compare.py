@@ -10,14 +10,16 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import torch
+from torch import nn
 
-from model.ksof import KSOF
+from utils.build import build_network
 from utils.common import checkpoint
 from utils.common.cli import run_tool, tool_parser
 from utils.common.errors import InputError
 from utils.common.files import write_text
+from utils.data.lookup import reader_named
+from utils.evaluate.symmetry import scored_network
 from utils.report.comparison import Run, load_runs, markdown, restrict, shared_actions
-from utils.run import build_model
 
 MEASURED = 50  # windows whose time is taken
 
@@ -85,17 +87,18 @@ def run_facts(runs: Sequence[Run], with_latency: bool) -> list[list[str]]:
     return cells
 
 
-def model_of(run: Run) -> KSOF:
+def model_of(run: Run) -> nn.Module:
     """The network that a run's options describe, untrained."""
     options: dict[str, Any] = checkpoint.NEWER_SETTINGS | (run.options or {})
     try:
-        return build_model(argparse.Namespace(**options)).eval()
+        skeleton = reader_named(options['dataset']).skeleton
+        return scored_network(build_network(options), options['symmetry'], skeleton).eval()
     except (AttributeError, KeyError, TypeError, RuntimeError, ValueError) as error:
         raise InputError(f'{run.name}: its options do not fit this version ({str(error).splitlines()[0]})') from None
 
 
 @torch.inference_mode()
-def latency_ms(model: KSOF, input_n: int, node_n: int) -> float:
+def latency_ms(model: nn.Module, input_n: int, node_n: int) -> float:
     """Median time from one window's observed poses to its predicted ones, in ms, on one CPU thread."""
     poses = 300 * torch.randn(1, input_n, node_n)
     threads = torch.get_num_threads()

@@ -8,19 +8,21 @@ from typing import Any
 
 import torch
 from filelock import FileLock
+from torch import nn
 
 from model.baselines import ConstantVelocity, ZeroVelocity
 from model.ksof import KSOF
 from opt import SHAPE, TRAINING, parse
+from utils.build import build_network
 from utils.common import checkpoint, distributed
 from utils.common.errors import DivergedError, InputError, Stopped, reading
 from utils.common.precision import use_tf32
 from utils.data.augment import Augmentation
 from utils.data.dataset import Reader, find_root
-from utils.data.lookup import reader_named
 from utils.data.synthetic.files import is_sample
 from utils.data.windows import Windows, build_windows
 from utils.evaluate.metrics import ActionTable, by_action
+from utils.evaluate.symmetry import scored_network
 from utils.report.motion_table import Motion, motion_of
 from utils.report.page import BASELINES, NETWORK, PREDICTED, Results, results_of, write_all
 from utils.train.engine import FrameErrors, evaluate
@@ -78,7 +80,7 @@ def run(reader: Reader, options: argparse.Namespace) -> None:
     torch.manual_seed(options.seed)
     folder = checkpoint.RUNS / options.exp
     root = find_root(options.data_dir, reader)
-    model = build_model(options).to(device)
+    model = build_network(vars(options)).to(device)
     distributed.share_norms(model)
     if rank := distributed.rank():  # the same weights in all processes, but each its own dropout
         torch.manual_seed(options.seed + 1_000_003 * rank)
@@ -149,15 +151,6 @@ def choose_precision(options: argparse.Namespace, device: torch.device) -> None:
             setattr(options, name, False)
 
 
-def build_model(options: argparse.Namespace) -> KSOF:
-    """The network these options describe."""
-    opposite = reader_named(options.dataset).skeleton.opposite_predicted if options.symmetry == 'average' else None
-    return KSOF(node_n=options.node_n, input_n=options.input_n, output_n=options.output_n, dct_n=options.dct_n,
-                num_gcn=options.num_gcn, d_model=options.d_model, dropout=options.dropout, tcn_axis=options.tcn_axis,
-                topk=options.topk, gates=options.without != 'gates', fusion_residual=options.without != 'fusion_residual',
-                norm='layer' if options.without == 'batch_norm' else 'batch', opposite=opposite)
-
-
 def load_windows(reader: Reader, root: Path, split: str, options: argparse.Namespace, device: torch.device) -> Windows:
     """The windows of one split under the options' protocol; only those of training are changed as they are taken."""
     windows = build_windows(reader, root, split, input_n=options.input_n, output_n=options.output_n, dct_n=options.dct_n,
@@ -188,7 +181,8 @@ def evaluate_run(reader: Reader, root: Path, windows: Windows, options: argparse
     checkpoint.check_settings(state, vars(options), SHAPE, path)
     with checkpoint.fitting(path):
         model.load_state_dict(state['model'])
-    methods, motion = score_methods(model.eval(), windows, reader, options, device)
+    scored = scored_network(model, options.symmetry, reader.skeleton).eval()
+    methods, motion = score_methods(scored, windows, reader, options, device)
     protocol = 'all' if options.test_sample_num < 0 else str(options.test_sample_num)
     results: Results = results_of(windows, reader, protocol=protocol, epoch=state['epoch'], selected_on='validation',
                                   methods=methods, motion=motion, parameters=sum(p.numel() for p in model.parameters()),
@@ -201,7 +195,7 @@ def evaluate_run(reader: Reader, root: Path, windows: Windows, options: argparse
     return distributed.on_first(write)
 
 
-def score_methods(model: KSOF, windows: Windows, reader: Reader, options: argparse.Namespace,
+def score_methods(model: nn.Module, windows: Windows, reader: Reader, options: argparse.Namespace,
                   device: torch.device) -> tuple[dict[str, ActionTable], Motion]:
     """MPJPE by action of the network, in both averages, and of the baselines; and how all three move."""
     score = functools.partial(evaluate, windows=windows, skeleton=reader.skeleton, batch_size=options.test_batch_size,

@@ -14,11 +14,12 @@ from main_cmu_3d import DEFAULTS
 from model.losses import KSOFLoss
 from opt import parse
 from tests.conftest import PROJECT, TINY, weights
+from utils.build import build_network
 from utils.common import checkpoint
 from utils.common.errors import DivergedError
 from utils.data.cmu import READER
 from utils.data.dataset import find_root
-from utils.run import build_model, load_windows, main
+from utils.run import load_windows, main
 from utils.train.engine import epoch_order, train_epoch
 from utils.train.loop import build_training
 
@@ -169,7 +170,7 @@ def training(sample_cmu, tmp_path):
     windows = load_windows(READER, root, 'train', options, device)
     frames = windows.frames.clone()
     frames[windows.starts[0] + 3] = torch.inf
-    return build_training(build_model(options), {'train': replace(windows, frames=frames)}, READER.skeleton, options,
+    return build_training(build_network(vars(options)), {'train': replace(windows, frames=frames)}, READER.skeleton, options,
                           tmp_path / 'run')
 
 

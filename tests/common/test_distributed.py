@@ -12,10 +12,11 @@ import torch
 from main_cmu_3d import DEFAULTS
 from opt import parse
 from tests.conftest import PROJECT, TINY, weights
+from utils.build import build_network
 from utils.common import checkpoint, distributed
 from utils.data.cmu import READER
 from utils.data.dataset import find_root
-from utils.run import build_model, load_windows
+from utils.run import load_windows
 from utils.train.engine import epoch_order, evaluate, train_step
 from utils.train.loop import build_training
 
@@ -42,7 +43,7 @@ def network_and_windows(data):
     options = parse('cmu', 'CMU mocap', DEFAULTS, node_n=75, argv=argv)
     root, device = find_root(str(data), READER), torch.device('cpu')
     torch.manual_seed(1)
-    model = build_model(options)
+    model = build_network(vars(options))
     for tensor in (*model.parameters(), *(norm.running_mean for norm in model.modules() if hasattr(norm, 'running_mean'))):
         tensor.data += 0.05 * torch.randn_like(tensor)
     windows = {split: load_windows(READER, root, split, options, device) for split in ('train', 'test')}

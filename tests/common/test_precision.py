@@ -9,9 +9,10 @@ from model.ksof import KSOF, Prediction
 from model.losses import KSOFLoss
 from opt import parse
 from tests.conftest import TINY
-from utils.common.precision import predict_mixed, tf32, use_tf32
+from utils.common.precision import tf32, use_tf32
 from utils.run import choose_precision
-from utils.train.optimizer import build_network
+from utils.train.engine import predict_mixed
+from utils.train.optimizer import compiled
 
 cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason='needs CUDA')
 SIZES = {'node_n': 12, 'input_n': 10, 'output_n': 5, 'dct_n': 8, 'num_gcn': 1, 'd_model': 2, 'dropout': 0.0}
@@ -99,10 +100,10 @@ def test_compiled_network_trains_as_the_plain_one(backend, monkeypatch):
                                                                                    fullgraph=True))
     torch.manual_seed(0)
     model = KSOF(**SIZES)
-    compiled = build_network(model, settings('--compile'))
+    fast = compiled(model, settings('--compile'))
     observed = 100 * torch.randn(4, 10, 12)
     gradients = []
-    for network in (model, compiled):
+    for network in (model, fast):
         model.zero_grad()
         KSOFLoss()(network(observed), observed[:, :5]).total.backward()
         gradients.append([p.grad.clone() for p in model.parameters()])

@@ -12,6 +12,7 @@ from model.losses import KSOFLoss, mpjpe
 from opt import RECIPES, parse
 from tests.conftest import weights
 from utils.common import checkpoint
+from utils.evaluate.symmetry import SymmetryAverage
 from utils.predict.trained import load_trained
 from utils.train import engine
 from utils.train.engine import epoch_order
@@ -147,4 +148,4 @@ def test_a_checkpoint_from_before_these_settings_is_one_without_them(command, tm
 def test_what_a_run_was_evaluated_with_is_what_tools_use(command, tmp_path):
     assert command(*ALL, '--epoch', '1') == 0
     trained = load_trained(tmp_path / 'run' / 'ckpt_best.pth.tar')
-    assert trained.options.symmetry == 'average' and trained.model.opposite is not None
+    assert trained.options.symmetry == 'average' and isinstance(trained.model, SymmetryAverage)

@@ -3,9 +3,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
-from torch import Tensor, nn
-
-from model.ksof import Prediction
 
 
 def use_tf32(on: bool) -> None:
@@ -22,14 +19,3 @@ def tf32(on: bool) -> Iterator[None]:
         yield
     finally:
         use_tf32(False)
-
-
-def predict_mixed(network: nn.Module, *views: Tensor, amp: bool) -> Prediction:
-    """The network's predictions in float32, its products in bfloat16 if `amp`.
-
-    bfloat16 has float32's range, so gradients need no scaling. Poses of a metre would be rounded to 4 mm in it: the
-    network adds displacements to float32 poses, and the loss must be taken of what this returns, outside of autocast.
-    """
-    with torch.autocast(views[0].device.type, torch.bfloat16, enabled=amp):
-        prediction = network(*views)
-    return Prediction(*(part.float() for part in prediction))

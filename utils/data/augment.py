@@ -5,7 +5,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from model.mirror import mirrored
+
+def mirrored(poses: Tensor, mirror_index: Tensor) -> Tensor:
+    """Exchanges left and right of poses (..., 3 J), in any unit.
+
+    mirror_index: for each joint the one on the other side of the body, (J,).
+    """
+    joints = poses.unflatten(-1, (-1, 3))[..., mirror_index, :]
+    return (joints * joints.new_tensor([-1, 1, 1])).flatten(-2)  # x is lateral
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,11 @@ from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 from torch.nn.utils import parametrize
 
-from model.ksof import KSOF
+from utils.build import build_network
 from utils.common.errors import InputError
 from utils.common.files import whole_file
+from utils.evaluate.symmetry import scored_network
 from utils.predict.trained import Trained
-from utils.run import build_model
 
 ONNX_LIBRARIES = ('onnx', 'onnxscript', 'onnxruntime')
 Run = Callable[[np.ndarray], np.ndarray]  # observed (B, T_in, N) -> predicted (B, T_out, N), both float32
@@ -27,7 +27,7 @@ Run = Callable[[np.ndarray], np.ndarray]  # observed (B, T_in, N) -> predicted (
 class Fused(nn.Module):
     """The network as others use it: observed poses in, the fused prediction out."""
 
-    def __init__(self, model: KSOF):
+    def __init__(self, model: nn.Module):
         super().__init__()
         self.model = model
 
@@ -38,7 +38,8 @@ class Fused(nn.Module):
 
 def export_program(trained: Trained) -> ExportedProgram:
     """The network in evaluation mode as a graph, for any batch size. Weight normalisation is folded into the weights."""
-    model = build_model(trained.options).eval()  # a deep copy would share the classes that hold the normalisation
+    # Built anew: a deep copy would share the classes that hold the weight normalisation.
+    model = scored_network(build_network(vars(trained.options)), trained.options.symmetry, trained.reader.skeleton).eval()
     model.load_state_dict(trained.model.state_dict())
     for module in list(model.modules()):
         if parametrize.is_parametrized(module):

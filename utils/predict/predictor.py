@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from torch import nn
 
-from model.ksof import KSOF
 from utils.common.errors import InputError
 from utils.common.files import whole_file, write_text
 from utils.data.skeleton import Skeleton
@@ -35,7 +35,7 @@ class Forecast(NamedTuple):
 class Predictor:
     """A trained network and what it was trained for. Made by `load_predictor`."""
 
-    model: KSOF
+    model: nn.Module
     dataset: str
     input_n: int
     output_n: int

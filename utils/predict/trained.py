@@ -4,19 +4,24 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from torch import nn
 
-from model.ksof import KSOF
 from opt import SHAPE, parse
+from utils.build import build_network
 from utils.common import checkpoint
 from utils.data.dataset import Reader
 from utils.data.lookup import reader_named
-from utils.run import build_model
+from utils.evaluate.symmetry import scored_network
 
 
 class Trained(NamedTuple):
-    """A network in evaluation mode on the CPU, and what it was made for. options: the shape's; all others at defaults."""
+    """A network in evaluation mode on the CPU, and what it was made for.
 
-    model: KSOF
+    model: (observed, coefficients) -> Prediction; the symmetry average where the run has it.
+    options: the shape's; all others at defaults.
+    """
+
+    model: nn.Module
     options: argparse.Namespace
     reader: Reader
     epoch: int
@@ -36,8 +41,8 @@ def load_trained(path: Path) -> Trained:
         words = [f'--{name}={state["options"][name]}' for name in (*SHAPE, 'dropout') if name != 'dataset']
         options = parse(reader.name, reader.name, {}, node_n=reader.skeleton.node_n, argv=['--data_dir=.', *words])
         with torch.device('meta'):  # no memory is taken for sizes that the weights do not have
-            model = build_model(options)
+            model = build_network(vars(options))
         model.load_state_dict(state['model'], assign=True)
         if not all(weights.dtype == torch.float32 and weights.isfinite().all() for weights in model.parameters()):
             raise ValueError('a weight is not a finite float32')
-    return Trained(model.eval(), options, reader, state['epoch'])
+    return Trained(scored_network(model, options.symmetry, reader.skeleton).eval(), options, reader, state['epoch'])

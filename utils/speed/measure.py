@@ -11,12 +11,14 @@ from torch.profiler import ProfilerActivity, profile
 
 import opt
 from model.dct import encoding_matrix
+from model.losses import LossMeans, LossTerms
+from utils.build import build_network
 from utils.common.precision import tf32
 from utils.data.dataset import Reader
 from utils.data.lookup import READERS
 from utils.data.windows import Windows, all_starts
 from utils.report import paper
-from utils.run import build_model, choose_precision
+from utils.run import choose_precision
 from utils.speed.machine import Effort, measure_products
 from utils.speed.timing import operations, operators, peak_memory, reset_peak_memory, spread, timed, wait_for, without_bars
 from utils.train.engine import evaluate, train_step
@@ -49,7 +51,7 @@ def invented_training(options: argparse.Namespace, frames: int, device: torch.de
     torch.manual_seed(options.seed)
     reader = READERS[options.dataset]
     windows = invented_windows(reader, options, frames, device)
-    training = build_training(build_model(options).to(device), {'train': windows}, reader.skeleton, options, Path())
+    training = build_training(build_network(vars(options)).to(device), {'train': windows}, reader.skeleton, options, Path())
     training.model.train()
     return training
 
@@ -77,9 +79,15 @@ def step_parts(training: Training, step: Callable[[], None], device: torch.devic
         marks.append(time.perf_counter())
 
     hooks = [training.network.register_forward_pre_hook(mark), training.network.register_forward_hook(mark),
-             training.criterion.register_forward_hook(mark), training.optimiser.register_step_pre_hook(mark),
-             training.optimiser.register_step_post_hook(mark)]
-    steps = []
+             training.optimiser.register_step_pre_hook(mark), training.optimiser.register_step_post_hook(mark)]
+    combine, steps = training.criterion.combine, []
+
+    def marked_combine(means: LossMeans) -> LossTerms:
+        terms = combine(means)
+        mark()
+        return terms
+
+    training.criterion.combine = marked_combine  # type: ignore[method-assign]
     for _ in range(effort.least):
         marks.clear()
         mark()
@@ -88,6 +96,7 @@ def step_parts(training: Training, step: Callable[[], None], device: torch.devic
         steps.append([after - before for before, after in zip(marks, marks[1:], strict=False)])
     for hook in hooks:
         hook.remove()
+    del training.criterion.combine
     return {part: spread(list(times)) for part, times in zip(PARTS, zip(*steps, strict=True), strict=True)}
 
 

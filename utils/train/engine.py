@@ -11,10 +11,10 @@ from torch.optim.lr_scheduler import LRScheduler
 from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
 
-from model.losses import KSOFLoss, LossTerms
+from model.ksof import Prediction
+from model.losses import KSOFLoss, LossMeans, LossTerms
 from utils.common import distributed
 from utils.common.errors import DivergedError
-from utils.common.precision import predict_mixed
 from utils.data.skeleton import Skeleton
 from utils.data.windows import Batch, Windows
 from utils.evaluate.metrics import acceleration_errors, bone_length_errors, by_action, frame_errors
@@ -113,7 +113,8 @@ def train_step(model: nn.Module, criterion: KSOFLoss, batch: Batch, optimiser: O
     """One step; weights stay as they are where loss or gradient is not finite. guard: so do the batch norms' averages."""
     kept = [buffer.clone() for buffer in model.buffers()] if guard else []
     prediction = predict_mixed(model, batch.observed, batch.coefficients, amp=amp)
-    terms = criterion(prediction, batch.future, distributed.means_of_all)
+    means = distributed.means_of_all(criterion.means(prediction, batch.future))
+    terms = criterion.combine(LossMeans(*means))
     optimiser.zero_grad(set_to_none=True)
     terms.total.backward()
     parameters = [p for group in optimiser.param_groups for p in group['params']]
@@ -132,6 +133,17 @@ def train_step(model: nn.Module, criterion: KSOFLoss, batch: Batch, optimiser: O
     progress.bad_steps = progress.bad_steps + bad
     progress.sums = progress.sums + torch.where(bad, 0, values)
     progress.step += 1
+
+
+def predict_mixed(network: nn.Module, *views: Tensor, amp: bool) -> Prediction:
+    """The network's predictions in float32, its products in bfloat16 if `amp`.
+
+    bfloat16 has float32's range, so gradients need no scaling. Poses of a metre would be rounded to 4 mm in it: the
+    network adds displacements to float32 poses, and the loss must be taken of what this returns, outside of autocast.
+    """
+    with torch.autocast(views[0].device.type, torch.bfloat16, enabled=amp):
+        prediction = network(*views)
+    return Prediction(*(part.float() for part in prediction))
 
 
 def read_progress(progress: EpochProgress) -> dict[str, float]:

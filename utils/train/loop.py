@@ -22,9 +22,10 @@ from utils.common.files import write_text
 from utils.common.precision import tf32
 from utils.data.skeleton import Skeleton
 from utils.data.windows import Windows
+from utils.evaluate.symmetry import scored_network
 from utils.train.curves import Curves
 from utils.train.engine import EpochProgress, epoch_order, epoch_start, train_epoch, validate
-from utils.train.optimizer import build_average, build_draw, build_network, build_optimiser, build_schedule
+from utils.train.optimizer import build_average, build_draw, build_optimiser, build_schedule, compiled
 from utils.train.signals import StopRequest
 
 log = logging.getLogger('ksof')
@@ -56,7 +57,7 @@ class Training:
 
     @property
     def scored(self) -> nn.Module:
-        """The network whose errors count."""
+        """The network whose weights are validated and saved."""
         return self.model if self.averaged is None else self.averaged.module
 
     @property
@@ -76,7 +77,7 @@ def build_training(model: KSOF, windows: dict[str, Windows], skeleton: Skeleton,
                          learned_weights=options.without != 'loss_weights').to(device)
     optimiser = build_optimiser(model, criterion, options)
     schedule = build_schedule(optimiser, options, steps_per_epoch=max(1, len(windows['train']) // together))
-    return Training(model, build_network(model, options), build_average(model, options), build_draw(windows['train'], options),
+    return Training(model, compiled(model, options), build_average(model, options), build_draw(windows['train'], options),
                     criterion, optimiser, schedule, windows, skeleton, options, folder, epoch_start(device), Curves(folder))
 
 
@@ -181,8 +182,8 @@ def finish_epoch(training: Training, means: dict[str, float]) -> None:
     if bad_steps := int(training.progress.bad_steps):
         log.warning('epoch %d: %d steps skipped, as their loss or gradient was not finite', epoch, bad_steps)
     started = time.perf_counter()
-    validation = validate(training.scored, training.windows['validation'], training.skeleton,
-                          batch_size=options.test_batch_size)
+    scored = scored_network(training.scored, options.symmetry, training.skeleton)
+    validation = validate(scored, training.windows['validation'], training.skeleton, batch_size=options.test_batch_size)
     if not math.isfinite(validation['validation']):
         raise DivergedError(f'epoch {epoch}: the validation error is not finite; the last checkpoint is kept: try a lower '
                             '--lr_now')

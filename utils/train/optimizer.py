@@ -14,7 +14,7 @@ from model.ksof import KSOF
 from utils.data.windows import Windows
 
 
-def build_network(model: KSOF, options: argparse.Namespace) -> nn.Module:
+def compiled(model: KSOF, options: argparse.Namespace) -> nn.Module:
     """The model as training steps call it. Every batch of training has the same shape, as CUDA graphs need it."""
     if not options.compile:
         return model
