@@ -1,10 +1,10 @@
 """KSOF on 3DPW: python main_3dpw.py --data_dir DATA [options]; see --help and README.md."""
 import sys
 
-from utils.data.threedpw import READER
+from utils.data.threedpw import DATASET
 from utils.run import main
 
 DEFAULTS = {'output_n': 30, 'node_n': 69, 'batch_size': 32, 'test_batch_size': 64, 'lr_now': 0.001}
 
 if __name__ == '__main__':
-    sys.exit(main(READER, DEFAULTS))
+    sys.exit(main(DATASET, DEFAULTS))

@@ -95,10 +95,10 @@ TINY = ['--d_model', '1', '--num_gcn', '1', '--output_n', '10', '--skip_rate', '
 def command(sample_cmu, tmp_path):
     """Runs the CMU main with tiny settings and more arguments; returns its exit code."""
     from main_cmu_3d import DEFAULTS
-    from utils.data.cmu import READER
+    from utils.data.cmu import DATASET
     from utils.run import main
 
-    return lambda *more: main(READER, DEFAULTS, ['--data_dir', str(sample_cmu), *TINY, '--exp', str(tmp_path / 'run'), *more])
+    return lambda *more: main(DATASET, DEFAULTS, ['--data_dir', str(sample_cmu), *TINY, '--exp', str(tmp_path / 'run'), *more])
 
 
 def weights(folder, name='ckpt_last.pth.tar'):

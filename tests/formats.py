@@ -42,7 +42,7 @@ def write_formats(folder: Path) -> None:
     np.save(folder / 'own.npy', some_positions('cmu', 3, 120))
     save_checkpoint(folder / 'ckpt.pth.tar', 'cmu')
     table = {action: [float(k) for k in range(10)] for action in (*cmu.ACTIONS, 'avg')}
-    results = Results(cmu.READER, dict.fromkeys(cmu.ACTIONS, 9), protocol='all', input_n=10, output_n=10, epoch=3,
+    results = Results(cmu.DATASET, dict.fromkeys(cmu.ACTIONS, 9), protocol='all', input_n=10, output_n=10, epoch=3,
                       selected_on='validation', methods=dict.fromkeys([NETWORK, PREDICTED, *BASELINES], table))
     (folder / 'own.json').write_text(json.dumps(json_dict(results)))
 

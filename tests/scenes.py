@@ -3,7 +3,7 @@ from itertools import combinations
 
 import numpy as np
 
-from utils.data.lookup import READERS
+from utils.data.lookup import DATASETS
 from utils.data.synthetic.actions import make_motion
 from utils.data.synthetic.body import CMU_BODY, H36M_BODY, THREEDPW_BODY, pose
 from utils.pictures.scene import Scene
@@ -14,7 +14,7 @@ BODIES = {'cmu': CMU_BODY, 'h36m': H36M_BODY, '3dpw': THREEDPW_BODY}
 def make_scene(name='cmu', input_n=10, output_n=10, *, title='CMU mocap: test/walking/walking_1.txt, frames 0 to 19',
                known=True):
     """A person who walks, with a prediction that is off by more and more."""
-    reader, rng = READERS[name], np.random.default_rng(0)
+    reader, rng = DATASETS[name], np.random.default_rng(0)
     motion = make_motion('walking', input_n + output_n, fps=1000 / reader.skeleton.true_ms_per_frame, rng=rng)
     poses = (1000 * pose(motion, BODIES[name])[1]).astype(np.float32)
     drift = rng.normal(0, 40, (1, poses.shape[1], 3)) * np.linspace(0.1, 1, output_n)[:, None, None]

@@ -20,7 +20,7 @@ from utils.common import checkpoint
 from utils.common.cli import run_tool, tool_parser
 from utils.common.errors import InputError
 from utils.common.files import write_text
-from utils.data.cmu import READER
+from utils.data.cmu import DATASET
 from utils.data.dataset import find_root
 
 OURS = ('--data_dir', '--exp', '--seed', '--is_load', '--is_eval', '--ckpt', '--no_test')  # decided here for each run
@@ -72,7 +72,7 @@ def parse_arguments(argv: Sequence[str] | None) -> tuple[argparse.Namespace, lis
     for word in more:
         if word.split('=')[0] in OURS:
             raise InputError(f'{word}: is set for each run by this tool; leave it out')
-    find_root(arguments.data, READER)
+    find_root(arguments.data, DATASET)
     return arguments, more
 
 
@@ -82,7 +82,7 @@ def main(argv: Sequence[str] | None) -> None:
     page = arguments.runs / 'ablations.md'
     plans = [make_plan(name, seed, arguments, more) for seed in arguments.seeds for name in arguments.only or CHANGES]
     for plan in plans:
-        if code := utils.run.main(READER, DEFAULTS, plan.words) if plan.epochs_left else 0:
+        if code := utils.run.main(DATASET, DEFAULTS, plan.words) if plan.epochs_left else 0:
             print(f'error: {plan.folder.name}: ended with code {code}; the same command goes on from here', file=sys.stderr)
             raise SystemExit(code)
         write_text(page, table(arguments.runs, arguments.seeds))
@@ -92,7 +92,7 @@ def main(argv: Sequence[str] | None) -> None:
 
 def make_plan(name: str, seed: int, arguments: argparse.Namespace, more: list[str]) -> Plan:
     """What is to be done for one run. InputError if a main would not take it or the folder holds a run of other settings."""
-    base = opt.parse(READER.name, READER.title, DEFAULTS, node_n=READER.skeleton.node_n,
+    base = opt.parse(DATASET.name, DATASET.title, DEFAULTS, node_n=DATASET.skeleton.node_n,
                      argv=['--data_dir', arguments.data, *more])
     change = dict(CHANGES[name])
     if 'd_model' in change:
@@ -101,7 +101,7 @@ def make_plan(name: str, seed: int, arguments: argparse.Namespace, more: list[st
     epochs = max(1, base.epoch // COST.get(name, 1))
     words = ['--data_dir', arguments.data, *more, '--no_test', '--seed', str(seed), '--exp', str(folder), '--epoch', str(epochs),
              *(f'--{option}={value}' for option, value in change.items())]
-    options = opt.parse(READER.name, READER.title, DEFAULTS, node_n=READER.skeleton.node_n, argv=words)
+    options = opt.parse(DATASET.name, DATASET.title, DEFAULTS, node_n=DATASET.skeleton.node_n, argv=words)
     state = load_if_there(folder)
     if state is None:
         return Plan(words, folder, epochs)

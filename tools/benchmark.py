@@ -21,8 +21,8 @@ from opt import at_least
 from utils.common.cli import run_tool, tool_parser
 from utils.common.errors import InputError
 from utils.common.files import write_text
-from utils.data.dataset import Reader
-from utils.data.lookup import READERS
+from utils.data.dataset import Dataset
+from utils.data.lookup import DATASETS
 from utils.data.synthetic import files as sample
 from utils.run import choose_device, log_to_terminal
 from utils.speed.machine import FULL, QUICK, Effort, describe_machine, measure_loading, roots
@@ -37,7 +37,7 @@ WRITERS = {'h36m': sample.write_h36m, 'cmu': sample.write_cmu, '3dpw': sample.wr
 def parse_arguments(argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]]:
     parser = tool_parser(__doc__)
     parser.add_argument('--cuda_idx', default='cpu', help='device: cpu, cuda:0, cuda:1 or mps')
-    parser.add_argument('--dataset', nargs='+', choices=tuple(READERS), default=list(READERS), help='settings of these')
+    parser.add_argument('--dataset', nargs='+', choices=tuple(DATASETS), default=list(DATASETS), help='settings of these')
     parser.add_argument('--d_model', type=at_least(1, most=1024), nargs='+', default=[8, 16], help='widths; the paper\'s is 16')
     parser.add_argument('--data_dir', help='measure loading on this dataset root instead of sample motion made for it')
     parser.add_argument('--out', metavar='FILE', type=Path, help='write all figures here, as JSON')
@@ -82,7 +82,7 @@ def measure_all(arguments: argparse.Namespace, more: list[str]) -> Figures:
 
 def measure_loadings(arguments: argparse.Namespace, more: list[str], device: torch.device, effort: Effort) -> list[Figures]:
     """Loading of the user's datasets, or of samples made in a temporary folder."""
-    def load(reader: Reader, root: Path) -> Figures:
+    def load(reader: Dataset, root: Path) -> Figures:
         options = settings(reader.name, arguments.d_model[0], [*more, '--allow_missing'])
         level = log.level
         log.setLevel(logging.ERROR)  # what a split consists of is not news here
@@ -92,11 +92,11 @@ def measure_loadings(arguments: argparse.Namespace, more: list[str], device: tor
             log.setLevel(level)
 
     if arguments.data_dir:
-        return [load(READERS[name], root) for name, root in roots(arguments.data_dir, arguments.dataset).items()]
+        return [load(DATASETS[name], root) for name, root in roots(arguments.data_dir, arguments.dataset).items()]
     with tempfile.TemporaryDirectory() as folder:
         for name in arguments.dataset:
             WRITERS[name](Path(folder))
-        return [load(READERS[name], root) for name, root in roots(folder, arguments.dataset).items()]
+        return [load(DATASETS[name], root) for name, root in roots(folder, arguments.dataset).items()]
 
 
 if __name__ == '__main__':

@@ -10,7 +10,7 @@ import numpy as np
 
 from utils.common.cli import run_tool, tool_parser
 from utils.common.errors import InputError
-from utils.data.lookup import reader_named
+from utils.data.lookup import dataset_named
 from utils.mocap.motion import UNITS_MM
 from utils.mocap.motion_files import read_motion
 from utils.pictures.scene import Scene
@@ -70,7 +70,7 @@ def main(argv: Sequence[str] | None) -> None:
         print(f'written: {out}')
     if arguments.pictures:
         title = f'{arguments.motion.name}, after frame {predictor.check_last(motion, arguments.last)}, true mm'
-        scene = Scene(arguments.motion.stem, title, reader_named(predictor.dataset), forecast.observed, forecast.future,
+        scene = Scene(arguments.motion.stem, title, dataset_named(predictor.dataset), forecast.observed, forecast.future,
                       forecast.truth)
         for picture in show([scene], arguments.pictures, list(KINDS), fps=10):
             print(f'written: {picture}')

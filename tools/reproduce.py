@@ -19,8 +19,8 @@ from utils.common import checkpoint
 from utils.common.cli import run_tool, tool_parser
 from utils.common.errors import InputError
 from utils.common.files import write_text
-from utils.data.dataset import Reader, find_root, missing_files
-from utils.data.lookup import READERS
+from utils.data.dataset import Dataset, find_root, missing_files
+from utils.data.lookup import DATASETS
 from utils.data.synthetic.files import is_sample
 from utils.report import paper
 from utils.report.reproduction import Section, page
@@ -33,7 +33,7 @@ OURS = ('--data_dir', '--exp', '--is_load', '--is_eval', '--ckpt')  # decided he
 class Plan:
     """One dataset's run: its options, the words that give them, and whether it has begun or is done."""
 
-    reader: Reader
+    reader: Dataset
     words: list[str]
     folder: Path
     begun: bool
@@ -43,7 +43,7 @@ class Plan:
 def parse_arguments(argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]]:
     parser = tool_parser(__doc__)
     parser.add_argument('data', metavar='DATA', help='dataset root with h36m/, cmu_mocap/, 3dpw/, or those that there are')
-    parser.add_argument('--only', metavar='DATASET', nargs='+', choices=tuple(READERS), default=list(READERS),
+    parser.add_argument('--only', metavar='DATASET', nargs='+', choices=tuple(DATASETS), default=list(DATASETS),
                         help='leave out the others of h36m, cmu and 3dpw')
     parser.add_argument('--runs', metavar='DIR', type=Path, default=checkpoint.RUNS, help='where the run folders are')
     parser.add_argument('--out', metavar='FILE', type=Path, help='the page (default: reproduce.md beside the run folders)')
@@ -61,16 +61,16 @@ def main(argv: Sequence[str] | None) -> None:
     arguments, more = parse_arguments(argv)
     utils.run.log_to_terminal()
     plans: dict[str, Plan] = {}
-    sections = {name: Section(READERS[name], None, 'left out with --only') for name in READERS}
+    sections = {name: Section(DATASETS[name], None, 'left out with --only') for name in DATASETS}
     for name in arguments.only:
         try:
-            root = find_root(arguments.data, READERS[name])
+            root = find_root(arguments.data, DATASETS[name])
         except InputError as error:
-            log.warning('%s is skipped: %s', READERS[name].title, error)
-            sections[name] = Section(READERS[name], None, f'not in {arguments.data}')
+            log.warning('%s is skipped: %s', DATASETS[name].title, error)
+            sections[name] = Section(DATASETS[name], None, f'not in {arguments.data}')
             continue
         plans[name] = make_plan(name, root, arguments, more)  # whatever can be seen to be wrong is, before days of training
-        sections[name] = Section(READERS[name], plans[name].folder, 'not yet trained')
+        sections[name] = Section(DATASETS[name], plans[name].folder, 'not yet trained')
     if not plans:
         raise InputError(f'{arguments.data}: none of the datasets is there; see docs/data.md for where each goes')
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
@@ -91,7 +91,7 @@ def main(argv: Sequence[str] | None) -> None:
 
 def make_plan(name: str, root: Path, arguments: argparse.Namespace, more: list[str]) -> Plan:
     """What is to be done for one dataset. InputError if an option, a missing file or an earlier run stands against it."""
-    reader, sample = READERS[name], is_sample(root)
+    reader, sample = DATASETS[name], is_sample(root)
     words = [*paper.command(name, arguments.data)[1:], *more]
     options = opt.parse(reader.name, reader.title, {}, node_n=reader.skeleton.node_n, argv=words)
     folder = (arguments.runs / (options.exp + ('_sample' if sample else ''))).resolve()
@@ -109,7 +109,7 @@ def make_plan(name: str, root: Path, arguments: argparse.Namespace, more: list[s
     return Plan(reader, [*words, '--exp', str(folder)], folder, begun, done)
 
 
-def trained_on_sample(state: checkpoint.Checkpoint, reader: Reader) -> bool | None:
+def trained_on_sample(state: checkpoint.Checkpoint, reader: Dataset) -> bool | None:
     """Whether a run was trained on sample motion, None if its data is no longer there to see."""
     try:
         return is_sample(find_root(state['options'].get('data_dir', ''), reader))

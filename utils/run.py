@@ -18,7 +18,7 @@ from utils.common import checkpoint, distributed
 from utils.common.errors import DivergedError, InputError, Stopped, reading
 from utils.common.precision import use_tf32
 from utils.data.augment import Augmentation
-from utils.data.dataset import Reader, find_root
+from utils.data.dataset import Dataset, find_root
 from utils.data.synthetic.files import is_sample
 from utils.data.windows import Windows, build_windows
 from utils.evaluate.metrics import ActionTable, by_action
@@ -31,7 +31,7 @@ from utils.train.loop import Training, build_training, restore, save_last, train
 log = logging.getLogger('ksof')
 
 
-def main(reader: Reader, defaults: dict[str, Any], argv: list[str] | None = None) -> int:
+def main(reader: Dataset, defaults: dict[str, Any], argv: list[str] | None = None) -> int:
     """Run a main and return its exit code: 0; 2 for input that cannot be used; 1 for a diverged loss or a full disk; 130 for
     Ctrl-C, 143 for SIGTERM."""
     try:
@@ -73,7 +73,7 @@ def log_to_terminal() -> None:
     log.propagate = False
 
 
-def run(reader: Reader, options: argparse.Namespace) -> None:
+def run(reader: Dataset, options: argparse.Namespace) -> None:
     """Train, or with --is_eval only evaluate, and print the table."""
     device = choose_device(options.cuda_idx)
     choose_precision(options, device)
@@ -151,7 +151,7 @@ def choose_precision(options: argparse.Namespace, device: torch.device) -> None:
             setattr(options, name, False)
 
 
-def load_windows(reader: Reader, root: Path, split: str, options: argparse.Namespace, device: torch.device) -> Windows:
+def load_windows(reader: Dataset, root: Path, split: str, options: argparse.Namespace, device: torch.device) -> Windows:
     """The windows of one split under the options' protocol; only those of training are changed as they are taken."""
     windows = build_windows(reader, root, split, input_n=options.input_n, output_n=options.output_n, dct_n=options.dct_n,
                             skip_rate=options.skip_rate, test_sample_num=options.test_sample_num, device=device,
@@ -173,7 +173,7 @@ def announce(training: Training, device: torch.device) -> None:
              len(training.windows['train']), len(training.windows['validation']), training.folder)
 
 
-def evaluate_run(reader: Reader, root: Path, windows: Windows, options: argparse.Namespace, folder: Path, model: KSOF,
+def evaluate_run(reader: Dataset, root: Path, windows: Windows, options: argparse.Namespace, folder: Path, model: KSOF,
                  device: torch.device) -> str | None:
     """Score the run's best checkpoint and both baselines on the test windows, write the tables, return their text (on rank 0)."""
     path = Path(options.ckpt) if options.ckpt and options.is_eval else folder / checkpoint.BEST
@@ -195,7 +195,7 @@ def evaluate_run(reader: Reader, root: Path, windows: Windows, options: argparse
     return distributed.on_first(write)
 
 
-def score_methods(model: nn.Module, windows: Windows, reader: Reader, options: argparse.Namespace,
+def score_methods(model: nn.Module, windows: Windows, reader: Dataset, options: argparse.Namespace,
                   device: torch.device) -> tuple[dict[str, ActionTable], Motion]:
     """MPJPE by action of the network, in both averages, and of the baselines; and how all three move."""
     score = functools.partial(evaluate, windows=windows, skeleton=reader.skeleton, batch_size=options.test_batch_size,

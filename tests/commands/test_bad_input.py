@@ -24,7 +24,7 @@ from utils.common.cli import run_tool
 from utils.data import cmu, h36m, threedpw
 from utils.run import main
 
-MAINS = {'w': (h36m.READER, main_h36m), 'r': (cmu.READER, main_cmu_3d), 's': (threedpw.READER, main_3dpw)}  # by a file's initial
+MAINS = {'w': (h36m.DATASET, main_h36m), 'r': (cmu.DATASET, main_cmu_3d), 's': (threedpw.DATASET, main_3dpw)}  # by initial
 PLACES = {'w': ['S1', 'S11', 'S5'], 'r': ['train/running', 'test/running'], 's': ['train', 'validation', 'test']}
 OPTIONS = {action.option_strings[0]: action for action in parser('cmu', 'CMU mocap', {})._actions
            if action.option_strings and not isinstance(action, argparse._HelpAction) and action.option_strings[0] != '--version'}
@@ -90,7 +90,7 @@ def test_wrong_values_of(name, sample_cmu, places, capsys, tmp_path):
     for value in wrong_values(name):
         value = value.format(**places)
         words = ['--data_dir', str(sample_cmu), '--exp', str(tmp_path / 'run'), *TINY, *needed, f'{name}={value}']
-        assert main(cmu.READER, main_cmu_3d.DEFAULTS, words) == 2, f'{name}={value[:40]}'
+        assert main(cmu.DATASET, main_cmu_3d.DEFAULTS, words) == 2, f'{name}={value[:40]}'
         line = one_line(capsys.readouterr().err)
         assert name in line or value[:100] in line, line
         assert content(tmp_path) == before, f'{name}={value[:40]}'
@@ -99,9 +99,9 @@ def test_wrong_values_of(name, sample_cmu, places, capsys, tmp_path):
 def test_an_option_without_its_value(capsys):
     for name, action in OPTIONS.items():
         if action.nargs != 0:
-            assert main(cmu.READER, main_cmu_3d.DEFAULTS, ['--data_dir', 'x', name]) == 2
+            assert main(cmu.DATASET, main_cmu_3d.DEFAULTS, ['--data_dir', 'x', name]) == 2
             assert f'{name}: expected one argument' in one_line(capsys.readouterr().err)
-    assert main(cmu.READER, main_cmu_3d.DEFAULTS, []) == 2
+    assert main(cmu.DATASET, main_cmu_3d.DEFAULTS, []) == 2
     assert '--data_dir' in one_line(capsys.readouterr().err)
 
 

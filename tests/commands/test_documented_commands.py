@@ -20,7 +20,7 @@ from torch.distributed.run import get_args_parser
 import utils.run
 from tests.conftest import PROJECT, few_frames
 from utils.common import checkpoint
-from utils.data.lookup import READERS
+from utils.data.lookup import DATASETS
 from utils.data.synthetic import files as sample
 from utils.mocap.asf_amc import benchmark_rows, read_amc, read_asf
 from utils.report import paper
@@ -74,7 +74,7 @@ def trained(tiny, tmp_path_factory):
     def folder(dataset):
         if not (root / dataset).exists():
             words = [*paper.command(dataset, str(tiny))[1:], *SHORT, '--exp', str(root / dataset)]
-            assert utils.run.main(READERS[dataset], {}, words) == 0
+            assert utils.run.main(DATASETS[dataset], {}, words) == 0
         return root / dataset
     return folder
 
@@ -102,7 +102,7 @@ def provide(tiny, trained, recording, tmp_path):
     def run_folder(name):
         folder = here / 'checkpoint' / name
         if not folder.exists():
-            shutil.copytree(trained(next((dataset for dataset in READERS if name.startswith(dataset)), 'cmu')), folder)
+            shutil.copytree(trained(next((dataset for dataset in DATASETS if name.startswith(dataset)), 'cmu')), folder)
         if not (here / name).exists():
             (here / name).symlink_to(folder)
 

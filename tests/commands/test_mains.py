@@ -6,22 +6,22 @@ import shutil
 import pytest
 
 from utils.data import h36m
-from utils.data.lookup import READERS
+from utils.data.lookup import DATASETS
 from utils.report import paper
 
 
-@pytest.mark.parametrize('name', READERS)
+@pytest.mark.parametrize('name', DATASETS)
 def test_the_papers_command_line(name, tiny, tmp_path, run):
     # What follows the paper's own words only shortens the run: one epoch, every 40th window.
     command = ' '.join(paper.command(name, str(tiny))) + f' --exp {tmp_path / "run"} --epoch 1 --skip_rate 40'
     code, table, log = run(command)
     assert code == 0, log
-    results = check_files(tmp_path / 'run', READERS[name], table)
+    results = check_files(tmp_path / 'run', DATASETS[name], table)
     for file in ('test_all_eval.csv', 'results.json', 'results.md'):
         (tmp_path / 'run' / file).unlink()
     code, table, log = run(command + ' --is_eval')
     assert code == 0, log
-    assert check_files(tmp_path / 'run', READERS[name], table) == results
+    assert check_files(tmp_path / 'run', DATASETS[name], table) == results
 
 
 def check_files(folder, reader, table):

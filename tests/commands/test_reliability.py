@@ -17,7 +17,7 @@ from tests.conftest import PROJECT, TINY, weights
 from utils.build import build_network
 from utils.common import checkpoint
 from utils.common.errors import DivergedError
-from utils.data.cmu import READER
+from utils.data.cmu import DATASET
 from utils.data.dataset import find_root
 from utils.run import load_windows, main
 from utils.train.engine import epoch_order, train_epoch
@@ -29,7 +29,7 @@ FORKING = textwrap.dedent('''
     import os, random, signal, sys, time
     import torch
     from main_cmu_3d import DEFAULTS
-    from utils.data.cmu import READER
+    from utils.data.cmu import DATASET
     from utils.run import main
     torch.set_num_threads(1)
     arguments, checkpoint, kills, seed = sys.argv[4:], sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
@@ -37,7 +37,7 @@ FORKING = textwrap.dedent('''
     while code is None:
         child = os.fork()
         if not child:
-            os._exit(main(READER, DEFAULTS, arguments + ['--is_load'] * os.path.exists(checkpoint)))
+            os._exit(main(DATASET, DEFAULTS, arguments + ['--is_load'] * os.path.exists(checkpoint)))
         if killed < kills:
             time.sleep(chance.uniform(0.1, 0.9))
             os.kill(child, signal.SIGKILL)
@@ -61,7 +61,7 @@ def test_kills_at_random_moments_leave_no_trace(sample_cmu, tmp_path):
     killed, code = done.stdout.split('\n')[-2].split()[1::2]
     assert code == '0', done.stderr[-2000:]
     assert int(killed) == KILLS, 'the run ended before it could be killed often enough'
-    assert main(READER, DEFAULTS, [*arguments, str(plain_run)]) == 0
+    assert main(DATASET, DEFAULTS, [*arguments, str(plain_run)]) == 0
     expected, found = weights(plain_run), weights(killed_run)
     assert all(torch.equal(expected[name], found[name]) for name in expected)
     assert (killed_run / 'results.json').read_text() == (plain_run / 'results.json').read_text()
@@ -72,7 +72,7 @@ DYING = textwrap.dedent('''
     import os, signal, sys
     from pathlib import Path
     from main_cmu_3d import DEFAULTS
-    from utils.data.cmu import READER
+    from utils.data.cmu import DATASET
     from utils.run import main
     left, replace = int(sys.argv[1]), Path.replace
 
@@ -84,7 +84,7 @@ DYING = textwrap.dedent('''
         return replace(self, target)
 
     Path.replace = dying_replace
-    main(READER, DEFAULTS, sys.argv[2:])
+    main(DATASET, DEFAULTS, sys.argv[2:])
 ''')
 
 
@@ -165,12 +165,12 @@ def test_a_folder_in_use_is_refused(command, tmp_path, capsys):
 def training(sample_cmu, tmp_path):
     """A run on the sample that has not begun; one of its training windows is not finite."""
     options = parse('cmu', 'CMU mocap', DEFAULTS, node_n=75, argv=['--data_dir', str(sample_cmu), *TINY])
-    root, device = find_root(str(sample_cmu), READER), torch.device('cpu')
+    root, device = find_root(str(sample_cmu), DATASET), torch.device('cpu')
     torch.manual_seed(0)
-    windows = load_windows(READER, root, 'train', options, device)
+    windows = load_windows(DATASET, root, 'train', options, device)
     frames = windows.frames.clone()
     frames[windows.starts[0] + 3] = torch.inf
-    return build_training(build_network(vars(options)), {'train': replace(windows, frames=frames)}, READER.skeleton, options,
+    return build_training(build_network(vars(options)), {'train': replace(windows, frames=frames)}, DATASET.skeleton, options,
                           tmp_path / 'run')
 
 

@@ -14,7 +14,7 @@ from opt import parse
 from tests.conftest import PROJECT, TINY, weights
 from utils.build import build_network
 from utils.common import checkpoint, distributed
-from utils.data.cmu import READER
+from utils.data.cmu import DATASET
 from utils.data.dataset import find_root
 from utils.run import load_windows
 from utils.train.engine import epoch_order, evaluate, train_step
@@ -41,18 +41,18 @@ def network_and_windows(data):
     """A training of which every weight counts (an untrained network's last layers are zero), and the test windows."""
     argv = ['--data_dir', str(data), *TINY, '--dropout', '0', '--test_sample_num', '8']
     options = parse('cmu', 'CMU mocap', DEFAULTS, node_n=75, argv=argv)
-    root, device = find_root(str(data), READER), torch.device('cpu')
+    root, device = find_root(str(data), DATASET), torch.device('cpu')
     torch.manual_seed(1)
     model = build_network(vars(options))
     for tensor in (*model.parameters(), *(norm.running_mean for norm in model.modules() if hasattr(norm, 'running_mean'))):
         tensor.data += 0.05 * torch.randn_like(tensor)
-    windows = {split: load_windows(READER, root, split, options, device) for split in ('train', 'test')}
-    return build_training(model.eval(), windows, READER.skeleton, options, root), windows['test']
+    windows = {split: load_windows(DATASET, root, split, options, device) for split in ('train', 'test')}
+    return build_training(model.eval(), windows, DATASET.skeleton, options, root), windows['test']
 
 
 def scores(training, windows, batch_size):
     """Errors of every window."""
-    return evaluate(lambda *views: training.model(*views).fused, windows, READER.skeleton, batch_size=batch_size, title='')
+    return evaluate(lambda *views: training.model(*views).fused, windows, DATASET.skeleton, batch_size=batch_size, title='')
 
 
 def one_step(training, windows, together):
@@ -73,7 +73,7 @@ MAIN = textwrap.dedent('''
     import os, signal, sys
     import utils.train.engine, utils.run
     from main_cmu_3d import DEFAULTS
-    from utils.data.cmu import READER
+    from utils.data.cmu import DATASET
     fate, step, run, done = sys.argv[1], utils.train.engine.train_step, utils.run.run, 0
 
     def fatal_step(*arguments, **options):
@@ -97,7 +97,7 @@ MAIN = textwrap.dedent('''
         utils.run.run = run_and_more
     elif fate != 'none':
         utils.train.engine.train_step = fatal_step
-    sys.exit(utils.run.main(READER, DEFAULTS, sys.argv[2:]))
+    sys.exit(utils.run.main(DATASET, DEFAULTS, sys.argv[2:]))
 ''')
 
 

@@ -23,7 +23,7 @@ def h36m_root(tmp_path):
     """A whole Human3.6M tree of 3-frame takes, in the folder spelling of the original archive."""
     root = tmp_path / 'data' / 'h3.6m' / 'dataset'
     for split in SPLITS:
-        for name in h36m.READER.expected(split):
+        for name in h36m.DATASET.expected(split):
             (root / name).parent.mkdir(parents=True, exist_ok=True)
             (root / name).write_text(TEXT)
     return root
@@ -45,17 +45,17 @@ def poses(path, text):
 def test_root_or_inner_folder(tmp_path, dataset, inner, given):
     for other in ('h36m', 'h3.6m', 'cmu_mocap', '3dpw'):
         (tmp_path / other).mkdir()
-    for name in dataset.READER.inside[:3]:
+    for name in dataset.DATASET.inside[:3]:
         (tmp_path / inner / name).mkdir(parents=True, exist_ok=True)
-    assert find_root(str(tmp_path / given), dataset.READER) == tmp_path / inner
+    assert find_root(str(tmp_path / given), dataset.DATASET) == tmp_path / inner
 
 
 def test_a_folder_without_the_data_is_refused(tmp_path):
     with pytest.raises(InputError, match='no such folder'):
-        find_root(str(tmp_path / 'absent'), h36m.READER)
+        find_root(str(tmp_path / 'absent'), h36m.DATASET)
     for dataset in (h36m, cmu, threedpw):
-        with pytest.raises(InputError, match=f'no {dataset.READER.name} data there; looked for .*{tmp_path}'):
-            find_root(str(tmp_path), dataset.READER)
+        with pytest.raises(InputError, match=f'no {dataset.DATASET.name} data there; looked for .*{tmp_path}'):
+            find_root(str(tmp_path), dataset.DATASET)
 
 
 # Human3.6M
@@ -116,15 +116,15 @@ def test_damaged_gzip_is_refused(tmp_path, raw):
 
 
 def test_a_missing_take_or_subject_is_named(h36m_root, caplog):
-    assert [missing_files(h36m.READER, h36m_root, split, allow=False) for split in SPLITS] == [[], [], []]
+    assert [missing_files(h36m.DATASET, h36m_root, split, allow=False) for split in SPLITS] == [[], [], []]
     (h36m_root / 'S5/eating_2.txt').unlink()
     shutil.rmtree(h36m_root / 'S7')
     with pytest.raises(InputError, match='S5/eating_2.txt: no such file; add --allow_missing'):
-        missing_files(h36m.READER, h36m_root, 'test', allow=False)
+        missing_files(h36m.DATASET, h36m_root, 'test', allow=False)
     with pytest.raises(InputError, match=r'S7/walking_1.txt: no such file \(29 other files of train are missing'):
-        missing_files(h36m.READER, h36m_root, 'train', allow=False)
+        missing_files(h36m.DATASET, h36m_root, 'train', allow=False)
     caplog.set_level('WARNING', logger='ksof')
-    assert missing_files(h36m.READER, h36m_root, 'test', allow=True) == ['S5/eating_2.txt']
+    assert missing_files(h36m.DATASET, h36m_root, 'test', allow=True) == ['S5/eating_2.txt']
     assert 'S5/eating_2.txt' in caplog.text
     sources = [recording.source for recording in h36m.recordings(h36m_root, 'test', 20)]
     assert len(sources) == 29 and 'S5/eating_1.txt' in sources
@@ -138,7 +138,7 @@ def test_a_packed_take_is_not_missing(h36m_root):
     plain = h36m_root / 'S5/eating_2.txt'
     plain.with_name('eating_2.txt.gz').write_bytes(gzip.compress(plain.read_bytes()))
     plain.unlink()
-    assert missing_files(h36m.READER, h36m_root, 'test', allow=False) == []
+    assert missing_files(h36m.DATASET, h36m_root, 'test', allow=False) == []
     assert h36m.recordings(h36m_root, 'test', 20)[3].source == 'S5/eating_2.txt.gz'
 
 

@@ -14,7 +14,7 @@ from utils.data import cmu, h36m, threedpw
 from utils.data.dataset import Recording
 from utils.data.windows import all_starts, build_windows, cmu_test_starts, h36m_test_starts, threedpw_test_starts
 
-READERS = {'h36m': h36m.READER, 'cmu': cmu.READER, '3dpw': threedpw.READER}
+DATASETS = {'h36m': h36m.DATASET, 'cmu': cmu.DATASET, '3dpw': threedpw.DATASET}
 
 
 @pytest.mark.parametrize('first, second', [(1612, 1371), (995, 1241)])
@@ -76,10 +76,10 @@ def windows_of(reader, recordings, split, *, test_sample_num=-1, skip_rate=1, in
                          test_sample_num=test_sample_num, device=torch.device('cpu'))
 
 
-@pytest.mark.parametrize('name', READERS)
+@pytest.mark.parametrize('name', DATASETS)
 @pytest.mark.parametrize('test_sample_num', [-1, 256, 8])
 def test_no_window_spans_two_recordings(name, test_sample_num):
-    reader = READERS[name]
+    reader = DATASETS[name]
     actions = [reader.actions[i // 2 % len(reader.actions)] for i in range(6)]
     lengths = [170, 200, 300, 171, 190, 250]
     recordings = [numbered(reader, action, i, length) for i, (action, length) in enumerate(zip(actions, lengths, strict=True))]
@@ -102,8 +102,8 @@ def test_no_window_spans_two_recordings(name, test_sample_num):
 
 def test_batches_hold_every_window_once_in_the_networks_terms(caplog):
     caplog.set_level('INFO', logger='ksof')
-    recordings = [numbered(h36m.READER, 'walking', 0, 31), numbered(h36m.READER, 'eating', 1, 25)]
-    windows = windows_of(h36m.READER, recordings, 'train', skip_rate=4)
+    recordings = [numbered(h36m.DATASET, 'walking', 0, 31), numbered(h36m.DATASET, 'eating', 1, 25)]
+    windows = windows_of(h36m.DATASET, recordings, 'train', skip_rate=4)
     assert windows.counts() == {'walking': 3, 'eating': 2}
     assert 'Human3.6M train: 2 recordings, 56 frames at 25 Hz, 5 windows' in caplog.messages
     order = torch.tensor([4, 2, 0, 1, 3])
@@ -112,29 +112,29 @@ def test_batches_hold_every_window_once_in_the_networks_terms(caplog):
     assert torch.cat([batch.observed[:, 0, 0] for batch in batches]).tolist() == [10004, 8, 0, 4, 10000]
     batch = batches[0]
     assert batch.observed.shape == batch.future.shape == (2, 10, 66) and batch.future_all.shape == (2, 10, 96)
-    joints = batch.future_all.unflatten(-1, (-1, 3))[:, :, list(h36m.READER.skeleton.predicted)]
+    joints = batch.future_all.unflatten(-1, (-1, 3))[:, :, list(h36m.DATASET.skeleton.predicted)]
     assert torch.equal(joints.flatten(-2), batch.future)
     assert torch.equal(batch.coefficients, encode(batch.observed, windows.encoding))
 
 
 def test_short_recordings_are_left_out_and_named(caplog):
     caplog.set_level('WARNING', logger='ksof')
-    long, short = numbered(cmu.READER, 'walking', 0, 40), numbered(cmu.READER, 'walking', 1, 19)
-    assert len(windows_of(cmu.READER, [long, short], 'train')) == 21
+    long, short = numbered(cmu.DATASET, 'walking', 0, 40), numbered(cmu.DATASET, 'walking', 1, 19)
+    assert len(windows_of(cmu.DATASET, [long, short], 'train')) == 21
     with pytest.raises(InputError, match='no sequence has the 20 frames'):
-        windows_of(cmu.READER, [short], 'train')
+        windows_of(cmu.DATASET, [short], 'train')
     with pytest.raises(InputError, match='no sequence has the 60 frames'):  # 40 of 3DPW's history, 20 of the window
-        windows_of(threedpw.READER, [numbered(threedpw.READER, 'all', 0, 59)], 'test')
-    assert len(windows_of(threedpw.READER, [numbered(threedpw.READER, 'all', 0, 59)], 'validation')) == 40
+        windows_of(threedpw.DATASET, [numbered(threedpw.DATASET, 'all', 0, 59)], 'test')
+    assert len(windows_of(threedpw.DATASET, [numbered(threedpw.DATASET, 'all', 0, 59)], 'validation')) == 40
 
 
 def test_drawn_windows_that_do_not_fit_are_refused():
-    takes = [numbered(h36m.READER, 'walking', i, 300) for i in (0, 1)]
+    takes = [numbered(h36m.DATASET, 'walking', i, 300) for i in (0, 1)]
     with pytest.raises(InputError, match=r'drawn windows of 10 \+ 200 frames do not fit into its 300'):
-        windows_of(h36m.READER, takes, 'test', test_sample_num=256, output_n=200)
+        windows_of(h36m.DATASET, takes, 'test', test_sample_num=256, output_n=200)
     with pytest.raises(InputError, match=r'drawn windows of 100 \+ 10 frames do not fit'):
-        windows_of(h36m.READER, takes, 'test', test_sample_num=256, input_n=100)
-    one = windows_of(h36m.READER, [*takes, numbered(h36m.READER, 'eating', 2, 300)], 'test', test_sample_num=8)
+        windows_of(h36m.DATASET, takes, 'test', test_sample_num=256, input_n=100)
+    one = windows_of(h36m.DATASET, [*takes, numbered(h36m.DATASET, 'eating', 2, 300)], 'test', test_sample_num=8)
     assert one.counts() == {'walking': 8}
     with pytest.raises(InputError, match='finds no window to draw'):
-        windows_of(h36m.READER, takes[:1], 'test', test_sample_num=8)
+        windows_of(h36m.DATASET, takes[:1], 'test', test_sample_num=8)

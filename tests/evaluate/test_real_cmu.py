@@ -7,7 +7,7 @@ import torch
 from main_cmu_3d import DEFAULTS
 from model.baselines import ZeroVelocity
 from tests.conftest import PROJECT
-from utils.data.cmu import ACTIONS, READER
+from utils.data.cmu import ACTIONS, DATASET
 from utils.data.dataset import find_root
 from utils.data.windows import build_windows
 from utils.evaluate.metrics import by_action
@@ -20,11 +20,11 @@ TESTABLE = ('basketball', 'jumping', 'running', 'soccer', 'walking', 'washwindow
 @pytest.mark.parametrize('output_n, expected', [(25, [22.65, 43.26, 80.12, 96.12, 122.97, 163.66]),
                                                 (10, [22.45, 42.85, 79.25, 94.99])])
 def test_zero_velocity_on_the_test_files(real_cmu, output_n, expected):
-    windows = build_windows(READER, find_root(str(real_cmu), READER), 'test', input_n=10, output_n=output_n, dct_n=15,
+    windows = build_windows(DATASET, find_root(str(real_cmu), DATASET), 'test', input_n=10, output_n=output_n, dct_n=15,
                             skip_rate=1, test_sample_num=-1, device=torch.device('cpu'))
     if set(windows.counts()) != set(TESTABLE):
         pytest.skip(f'these numbers are for the six actions {", ".join(TESTABLE)}; here are {", ".join(windows.counts())}')
-    errors = evaluate(ZeroVelocity(output_n), windows, READER.skeleton, batch_size=512, title='testing')
+    errors = evaluate(ZeroVelocity(output_n), windows, DATASET.skeleton, batch_size=512, title='testing')
     average = by_action(errors.all_joints, windows.action_index, ACTIONS)['avg']
     shown = [average[label // 40 - 1] for label in (80, 160, 320, 400, 560, 1000)[: len(expected)]]
     assert shown == pytest.approx(expected, abs=0.006)
@@ -38,7 +38,7 @@ def test_released_weights_score_what_their_tables_say(name, real_cmu, tmp_path):
     shape = ['--output_n', str(options['output_n']), '--d_model', str(options['d_model']), '--recipe', 'accurate']
     words = ['--data_dir', str(real_cmu), *shape, '--cuda_idx', 'cpu', '--is_eval', '--ckpt', str(released / 'ckpt_best.pth.tar'),
              '--exp', str(tmp_path)]
-    assert main(READER, DEFAULTS, words) == 0
+    assert main(DATASET, DEFAULTS, words) == 0
     expected, found = (json.loads((folder / 'results.json').read_text()) for folder in (released, tmp_path))
     if found['windows'] != expected['windows']:
         pytest.skip('the tables are of the six test actions that were at hand')

@@ -105,7 +105,7 @@ def test_rows_equal_the_protocols_written_out(dataset, request, golden_path, tmp
     command = ['--data_dir', str(root), '--exp', str(tmp_path / 'run'), *settings.split()]
     for protocol in ('all', '256', '8'):
         evaluate = ['--is_eval', '--test_sample_num', protocol] if protocol != 'all' else []
-        assert script.main(script.READER, script.DEFAULTS, command + evaluate) == 0
+        assert script.main(script.DATASET, script.DEFAULTS, command + evaluate) == 0
         results = json.loads((tmp_path / 'run' / 'results.json').read_text())
         expected, counts = expected_rows(dataset, root, lists, protocol)
         assert results['protocol'] == protocol and results['windows'] == counts

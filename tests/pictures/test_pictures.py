@@ -11,7 +11,7 @@ from scenes import assert_readable, make_scene
 pictures = pytest.importorskip('utils.pictures.stills', reason='matplotlib is not installed')
 animation = pytest.importorskip('utils.pictures.animation', reason='matplotlib is not installed')
 
-from utils.data.lookup import READERS  # noqa: E402
+from utils.data.lookup import DATASETS  # noqa: E402
 from utils.pictures.scene import CENTRE, LEFT, RIGHT, body_axes, bones, project, side  # noqa: E402
 from utils.pictures.show import show  # noqa: E402
 
@@ -39,9 +39,9 @@ def test_words_over_each_other_and_outside_are_found():
                 assert_readable(figure)
 
 
-@pytest.mark.parametrize('name', READERS)
+@pytest.mark.parametrize('name', DATASETS)
 def test_every_joint_has_its_side(name):
-    joints = READERS[name].skeleton.joints
+    joints = DATASETS[name].skeleton.joints
     mirrored = {'Left': 'Right', 'left_': 'right_', 'LHip': 'RHip', 'LThumb': 'RThumb'}
     pairs = 0
     for joint in joints:
@@ -52,14 +52,14 @@ def test_every_joint_has_its_side(name):
                 pairs += 1
     assert sum(side(joint) == CENTRE for joint in joints) == len(joints) - 2 * pairs
     assert {'cmu': 15, 'h36m': 13, '3dpw': 9}[name] == pairs
-    assert len(bones(READERS[name].skeleton)) == len(joints) - 1
+    assert len(bones(DATASETS[name].skeleton)) == len(joints) - 1
 
 
 def test_words_that_begin_like_a_side_have_none():
     assert [side(joint) for joint in ('LowerBack', 'Root', 'RootSite', 'leftover', 'Lumbar')] == 5 * [CENTRE]
 
 
-@pytest.mark.parametrize('name', READERS)
+@pytest.mark.parametrize('name', DATASETS)
 @pytest.mark.parametrize('up', [(0, 1, 0), (0, -1, 0), (1, 0, 0), (0, 0, -1), (0, 0, 1)])
 def test_a_person_faces_the_same_way_however_they_were_recorded(name, up):
     scene = make_scene(name)
@@ -73,7 +73,7 @@ def test_a_person_faces_the_same_way_however_they_were_recorded(name, up):
     assert project(moved, body_axes(moved, scene.skeleton)) == pytest.approx(straight, abs=1e-2)
 
 
-@pytest.mark.parametrize('name', READERS)
+@pytest.mark.parametrize('name', DATASETS)
 def test_the_viewer_sees_the_front(name):
     scene = make_scene(name)
     joints, last = scene.skeleton.joints, scene.observed[-1]
@@ -106,7 +106,7 @@ def test_colours_tell_left_from_right():
         assert has == {its: its == whose for its in has}
 
 
-@pytest.mark.parametrize('name', READERS)
+@pytest.mark.parametrize('name', DATASETS)
 @pytest.mark.parametrize('output_n', [3, 10, None])
 def test_strip_shows_labels_times_and_errors(name, output_n, tmp_path, figures):
     scene = make_scene(name, output_n=output_n or LENGTHS[name],
@@ -137,7 +137,7 @@ def test_every_pose_lies_inside_its_panel(tmp_path, figures):
             assert left < x.min() and x.max() < right and low < y.min() and y.max() < high
 
 
-@pytest.mark.parametrize('name', READERS)
+@pytest.mark.parametrize('name', DATASETS)
 def test_error_over_time_has_the_errors(name, tmp_path, figures):
     scene = make_scene(name, output_n=LENGTHS[name])
     pictures.error_over_time(scene, tmp_path / 'error.png')
@@ -149,7 +149,7 @@ def test_error_over_time_has_the_errors(name, tmp_path, figures):
     assert still[1:, 1] == pytest.approx(np.sqrt(((scene.observed[-1:] - scene.truth) ** 2).sum(-1)).mean(-1))
 
 
-@pytest.mark.parametrize('name', READERS)
+@pytest.mark.parametrize('name', DATASETS)
 def test_heat_map_has_the_predicted_joints(name, tmp_path, figures):
     scene = make_scene(name, output_n=LENGTHS[name])
     pictures.joint_errors(scene, tmp_path / 'joints.png')

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scenes import make_scene
 
-from utils.data.lookup import READERS
+from utils.data.lookup import DATASETS
 from utils.pictures.scene import bones, project
 from utils.pictures.viewer import page
 
@@ -18,7 +18,7 @@ def content_of(text):
     return json.loads(re.search(r'<script type="application/json" id="content">(.*?)</script>', text, re.DOTALL)[1])
 
 
-@pytest.mark.parametrize('name', READERS)
+@pytest.mark.parametrize('name', DATASETS)
 def test_page_holds_the_poses_exactly(name):
     scene = make_scene(name, 5, 7)
     held, = content_of(page([scene]))['scenes']

@@ -17,7 +17,7 @@ from model.ksof import KSOF
 from tools.visualise import main
 from utils.common.cli import run_tool
 from utils.data.dataset import find_root
-from utils.data.lookup import READERS
+from utils.data.lookup import DATASETS
 from utils.data.windows import Windows
 from utils.evaluate.metrics import frame_errors
 from utils.pictures.scene import choose, scenes_of
@@ -32,7 +32,7 @@ SIZES = {'input_n': 10, 'output_n': 10, 'dct_n': 8, 'num_gcn': 1, 'd_model': 2, 
 def save_run(folder, dataset):
     """A run folder with a small network whose weights are no longer those that predict the last pose."""
     torch.manual_seed(0)
-    options = {'dataset': dataset, 'node_n': READERS[dataset].skeleton.node_n, **SIZES}
+    options = {'dataset': dataset, 'node_n': DATASETS[dataset].skeleton.node_n, **SIZES}
     model = KSOF(**{name: value for name, value in options.items() if name != 'dataset'})
     with torch.no_grad():
         for parameter in model.parameters():
@@ -160,7 +160,7 @@ def test_other_datasets(dataset, visualise, tmp_path, request):
     data = request.getfixturevalue(f'sample_{dataset}')
     folder = save_run(tmp_path / 'other', dataset)
     rows, written = visualise('--random', '1', '--make', 'viewer', folder=folder, data=data)
-    assert rows[0][0].startswith(READERS[dataset].title) and len(rows) == 1
+    assert rows[0][0].startswith(DATASETS[dataset].title) and len(rows) == 1
     assert len(rows[0][2]) == len({'h36m': (80, 160, 320, 400), '3dpw': (100, 200, 300)}[dataset]) + 1
     assert [path.name for path in written] == ['viewer.html']
 

@@ -15,7 +15,7 @@ from scipy.spatial.transform import Rotation
 from tools.predict import main
 from utils.common.cli import run_tool
 from utils.common.errors import InputError
-from utils.data.cmu import READER
+from utils.data.cmu import DATASET
 from utils.data.kinematics import joint_positions
 from utils.data.skeleton import CMU, H36M
 from utils.data.windows import build_windows
@@ -65,7 +65,7 @@ def test_prediction_is_the_engines_own(predictor, files, tmp_path):
     file = tmp_path / 'test/walking/walking_1.txt'
     file.parent.mkdir(parents=True)
     shutil.copy(files / 'motion.txt', file)
-    windows = build_windows(READER, tmp_path, 'test', input_n=10, output_n=6, dct_n=8, skip_rate=1, test_sample_num=-1,
+    windows = build_windows(DATASET, tmp_path, 'test', input_n=10, output_n=6, dct_n=8, skip_rate=1, test_sample_num=-1,
                             device=torch.device('cpu'))
     for index in (0, 3, len(windows) - 1):
         batch, source = windows.batch(torch.tensor([index])), windows.source(index)

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from utils.common.errors import InputError
-from utils.data.cmu import ACTIONS, READER
+from utils.data.cmu import ACTIONS, DATASET
 from utils.report.page import BASELINES, NETWORK, PREDICTED, Results, json_dict, markdown, over_actions, read_results, write_all
 from utils.report.published import TABLE, published_rows
 
@@ -16,7 +16,7 @@ def made_up(actions=ACTIONS, output_n=10, protocol='all'):
     """Results in which frame f of action i has error 10 i + f."""
     table = {action: [10.0 * i + f for f in range(output_n)] for i, action in enumerate(actions)}
     table['avg'] = [sum(table[action][f] for action in actions) / len(actions) for f in range(output_n)]
-    return Results(READER, {action: 5 for action in actions}, protocol, 10, output_n, 7, 'validation',
+    return Results(DATASET, {action: 5 for action in actions}, protocol, 10, output_n, 7, 'validation',
                    {'KSOF': table, 'zero velocity': table})
 
 
@@ -43,7 +43,7 @@ def test_frames_and_averages_of_the_summary():
     text = markdown(made_up())
     assert cells(text, 'KSOF') == ['36.00', '38.00', '42.00', '44.00']  # mean of 10 i over 8 actions is 35, frames 1 3 7 9
     assert cells(text, 'KSOF, 7 actions (without running)') == ['35.29', '37.29', '41.29', '43.29']
-    assert cells(text, 'KSOF, true mm (x 0.806)')[0] == f'{36 * READER.skeleton.mm_scale_to_true:.2f}'
+    assert cells(text, 'KSOF, true mm (x 0.806)')[0] == f'{36 * DATASET.skeleton.mm_scale_to_true:.2f}'
 
 
 def test_published_rows_are_averaged_over_the_actions_of_the_run():

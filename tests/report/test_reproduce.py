@@ -12,7 +12,7 @@ import utils.train.loop
 from tools.reproduce import main
 from utils.common import checkpoint
 from utils.common.cli import run_tool
-from utils.data.lookup import READERS
+from utils.data.lookup import DATASETS
 from utils.report import paper, published
 
 SHORT = ['--epoch', '1', '--skip_rate', '40', '--d_model', '1', '--num_gcn', '1', '--cuda_idx', 'cpu']
@@ -49,9 +49,9 @@ def test_the_page_and_a_second_call_that_trains_nothing(reproduce, tmp_path, mon
     code, log = reproduce()
     assert code == 0, log
     runs, page = tmp_path / 'runs', (tmp_path / 'runs' / 'reproduce.md').read_text()
-    assert [page.count(f'\n## {reader.title} (sample motion)\n') for reader in READERS.values()] == [1, 1, 1]
+    assert [page.count(f'\n## {reader.title} (sample motion)\n') for reader in DATASETS.values()] == [1, 1, 1]
     assert '**Sample motion:**' in page and f'`{" ".join(SHORT)}` was added' in page and str(tmp_path / 'runs') in log
-    for name, reader in READERS.items():
+    for name, reader in DATASETS.items():
         title = f'{reader.title} (sample motion)'
         rows = list(csv.DictReader((folder_of(runs, name) / 'test_all_eval.csv').open()))
         errors = {row['action']: {key: float(value) for key, value in row.items() if key != 'action'} for row in rows}
@@ -61,13 +61,13 @@ def test_the_page_and_a_second_call_that_trains_nothing(reproduce, tmp_path, mon
             assert float(shown) == pytest.approx(mean, abs=0.0051)
         if name != '3dpw':
             check_action_tables(page, title, reader, errors)
-    states = {name: (folder_of(runs, name) / checkpoint.LAST).stat().st_mtime_ns for name in READERS}
+    states = {name: (folder_of(runs, name) / checkpoint.LAST).stat().st_mtime_ns for name in DATASETS}
     monkeypatch.setattr(utils.train.loop, 'train_epoch', forbidden)
     (folder_of(runs, 'cmu') / 'results.json').unlink()
     code, log = reproduce()
     assert code == 0 and log.count(': evaluating\n') == 3, log
     assert (runs / 'reproduce.md').read_text() == page
-    assert {name: (folder_of(runs, name) / checkpoint.LAST).stat().st_mtime_ns for name in READERS} == states
+    assert {name: (folder_of(runs, name) / checkpoint.LAST).stat().st_mtime_ns for name in DATASETS} == states
     assert len([path for path in runs.iterdir() if path.is_dir()]) == 3, 'no run was moved aside'
 
 
@@ -183,7 +183,7 @@ def test_the_papers_settings_are_the_mains_defaults():
     import opt
 
     for name, module in (('h36m', main_h36m), ('cmu', main_cmu_3d), ('3dpw', main_3dpw)):
-        reader = READERS[name]
+        reader = DATASETS[name]
         own = opt.parse(name, reader.title, module.DEFAULTS, node_n=reader.skeleton.node_n, argv=['--data_dir', 'D'])
         said = opt.parse(name, reader.title, {}, node_n=reader.skeleton.node_n, argv=paper.command(name, 'D')[1:])
         assert own == said and paper.MAINS[name] == f'{module.__name__}.py'

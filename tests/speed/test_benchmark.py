@@ -15,7 +15,7 @@ import utils.train.engine
 from tests.conftest import PROJECT
 from tools.benchmark import main
 from utils.common.cli import run_tool
-from utils.data.lookup import READERS
+from utils.data.lookup import DATASETS
 from utils.speed import scaling
 from utils.speed.machine import QUICK
 from utils.speed.measure import PARTS, invented_training, measure_evaluation, settings, stepper
@@ -204,7 +204,7 @@ def test_the_users_cache_is_left_alone(tiny, tmp_path, monkeypatch):
     from utils.speed.machine import measure_loading, roots
 
     monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
-    measure_loading(READERS['cmu'], roots(str(tiny), ['cmu'])['cmu'], settings('cmu', 1, SMALL), CPU, QUICK)
+    measure_loading(DATASETS['cmu'], roots(str(tiny), ['cmu'])['cmu'], settings('cmu', 1, SMALL), CPU, QUICK)
     assert not list(tmp_path.iterdir()) and os.environ['XDG_CACHE_HOME'] == str(tmp_path)
 
 

@@ -15,7 +15,7 @@ import utils.train.engine
 from main_cmu_3d import DEFAULTS
 from tests.conftest import PROJECT, TINY, weights
 from utils.common import checkpoint
-from utils.data.cmu import READER
+from utils.data.cmu import DATASET
 from utils.run import main
 from utils.train.optimizer import learning_rate_factor
 
@@ -38,14 +38,14 @@ def test_training_writes_everything_and_evaluation_repeats_it(command, tmp_path,
 
     rows = list(csv.reader(tables['test_all_eval.csv'].splitlines()))
     assert rows[0] == ['action', *(f'test_#{40 * k}ms' for k in range(1, 11))]
-    assert [row[0] for row in rows[1:]] == [*READER.actions, 'avg']
+    assert [row[0] for row in rows[1:]] == [*DATASET.actions, 'avg']
     results = json.loads(tables['results.json'])
     assert list(results) == ['dataset', 'protocol', 'input_n', 'output_n', 'epoch', 'selected_on', 'label_ms', 'true_ms',
                              'mm_scale_to_true', 'windows', 'missing_actions', 'missing_files', 'sample', 'methods',
                              'parameters', 'motion']
     assert list(results['methods']) == ['KSOF', 'KSOF predicted joints only', 'zero velocity', 'constant velocity']
     assert results['selected_on'] == 'validation' and results['missing_actions'] == []
-    average = [sum(results['methods']['KSOF'][action][k] for action in READER.actions) / 8 for k in range(10)]
+    average = [sum(results['methods']['KSOF'][action][k] for action in DATASET.actions) / 8 for k in range(10)]
     assert results['methods']['KSOF']['avg'] == pytest.approx(average, abs=1e-3)
     history = list(csv.DictReader((folder / 'history.csv').open()))
     best = min(history, key=lambda entry: float(entry['validation']))
@@ -160,7 +160,7 @@ def test_missing_test_actions_are_listed(sample_cmu, tmp_path, capsys):
     shutil.copytree(sample_cmu / 'cmu_mocap', root)
     shutil.rmtree(root / 'test' / 'soccer')
     arguments = ['--data_dir', str(root), *TINY, '--exp', str(tmp_path / 'run'), '--epoch', '1']
-    assert main(READER, DEFAULTS, arguments) == 0
+    assert main(DATASET, DEFAULTS, arguments) == 0
     assert 'mean of 7 of 8 actions (missing: soccer)' in capsys.readouterr().out
     results = json.loads((tmp_path / 'run' / 'results.json').read_text())
     assert results['missing_actions'] == ['soccer'] and len(results['windows']) == 7

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from utils.common.errors import InputError
-from utils.data.dataset import Reader, Recording, SourceFile, load_recordings, read_exponential_maps, text_file
+from utils.data.dataset import Dataset, Recording, SourceFile, load_recordings, read_exponential_maps, text_file
 from utils.data.skeleton import CMU
 from utils.data.windows import cmu_test_starts
 
@@ -55,6 +55,6 @@ def recordings(root: Path, split: str, window: int) -> list[Recording]:
     return [recording for recording in cut if len(recording.frames)]
 
 
-READER = Reader(name='cmu', title='CMU mocap', skeleton=CMU, actions=ACTIONS, folders=('cmu_mocap',), inside=('train', 'test'),
+DATASET = Dataset(name='cmu', title='CMU mocap', skeleton=CMU, actions=ACTIONS, folders=('cmu_mocap',), inside=('train', 'test'),
                 recordings=recordings, test_starts=cmu_test_starts,
                 other_average=tuple(action for action in ACTIONS if action != 'running'))

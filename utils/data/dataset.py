@@ -34,7 +34,7 @@ class Recording:
 
 
 @dataclass(frozen=True)
-class Reader:
+class Dataset:
     """One dataset: its tables, and the functions that know its files.
 
     title: its name in tables. folders: paths its own folder goes by under --data_dir; inside: subfolders, any of which
@@ -61,7 +61,7 @@ class Reader:
     other_average: tuple[str, ...] = ()
 
 
-def find_root(data_dir: str, reader: Reader) -> Path:
+def find_root(data_dir: str, reader: Dataset) -> Path:
     """The dataset's own folder: one of `reader.folders` in `data_dir`, or itself. InputError where there is none."""
     base = Path(data_dir)
     candidates = [*(base / folder for folder in reader.folders), base]
@@ -82,7 +82,7 @@ def text_file(path: Path) -> Path:
     return packed if packed.exists() and not path.exists() else path
 
 
-def missing_files(reader: Reader, root: Path, split: str, *, allow: bool) -> list[str]:
+def missing_files(reader: Dataset, root: Path, split: str, *, allow: bool) -> list[str]:
     """Files of a fixed dataset that are not there; unless `allow`, the first of them is an InputError."""
     missing = [name for name in reader.expected(split) if not text_file(root / name).exists()]
     if missing and not allow:

@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 
 from utils.common.errors import InputError
-from utils.data.dataset import Reader, Recording, SourceFile, load_recordings, read_exponential_maps, text_file
+from utils.data.dataset import Dataset, Recording, SourceFile, load_recordings, read_exponential_maps, text_file
 from utils.data.skeleton import H36M
 from utils.data.windows import h36m_test_starts
 
@@ -32,6 +32,6 @@ def recordings(root: Path, split: str, window: int) -> list[Recording]:
     return load_recordings(root, split, files, read, H36M)
 
 
-READER = Reader(name='h36m', title='Human3.6M', skeleton=H36M, actions=ACTIONS, folders=('h36m', 'h3.6m/dataset'),
+DATASET = Dataset(name='h36m', title='Human3.6M', skeleton=H36M, actions=ACTIONS, folders=('h36m', 'h3.6m/dataset'),
                 inside=tuple(subject for subjects in SUBJECTS.values() for subject in subjects), recordings=recordings,
                 test_starts=h36m_test_starts, expected=lambda split: list(action_of(split)))

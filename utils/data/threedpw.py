@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 
 from utils.common.errors import InputError
-from utils.data.dataset import Reader, Recording, SourceFile, load_recordings
+from utils.data.dataset import Dataset, Recording, SourceFile, load_recordings
 from utils.data.safe_pickle import as_array, load_pickle
 from utils.data.skeleton import FARTHEST_JOINT_MM, THREEDPW
 from utils.data.windows import HISTORY, threedpw_test_starts
@@ -53,7 +53,7 @@ def recordings(root: Path, split: str, window: int) -> list[Recording]:
     return load_recordings(root, split, files, read, THREEDPW)
 
 
-READER = Reader(name='3dpw', title='3DPW', skeleton=THREEDPW, actions=(ACTION,),
+DATASET = Dataset(name='3dpw', title='3DPW', skeleton=THREEDPW, actions=(ACTION,),
                 folders=('3dpw/sequenceFiles', 'sequenceFiles'), inside=('train', 'validation', 'test'),
                 recordings=recordings, test_starts=threedpw_test_starts, test_history=HISTORY,
                 shown_labels=(100, 200, 300, 400, 500, 600, 800, 1000),

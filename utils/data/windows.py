@@ -13,7 +13,7 @@ from torch import Tensor
 from model.dct import encode, encoding_matrix
 from utils.common.errors import InputError, reading
 from utils.data.augment import Augmentation
-from utils.data.dataset import Reader, Recording, missing_files
+from utils.data.dataset import Dataset, Recording, missing_files
 
 log = logging.getLogger('ksof')
 PROTOCOL_SEED = 1234567890  # the field's; the drawn window starts are part of the protocol
@@ -136,7 +136,7 @@ class Windows:
         return {action: count for action, count in zip(self.actions, counts, strict=True) if count}
 
 
-def window_starts(reader: Reader, split: str, recordings: list[Recording], *, input_n: int, output_n: int,
+def window_starts(reader: Dataset, split: str, recordings: list[Recording], *, input_n: int, output_n: int,
                   skip_rate: int, test_sample_num: int) -> list[np.ndarray]:
     """Window starts of each recording: all (every skip_rate-th in training), or the drawn ones of the test protocols.
 
@@ -162,7 +162,7 @@ def window_starts(reader: Reader, split: str, recordings: list[Recording], *, in
     return [starts[i] for i in range(len(recordings))]
 
 
-def first_test_start(reader: Reader, input_n: int) -> int:
+def first_test_start(reader: Dataset, input_n: int) -> int:
     """Where all-windows testing starts in each recording."""
     return max(0, reader.test_history - input_n)
 
@@ -179,7 +179,7 @@ def skip_short(recordings: list[Recording], needed: int, split: str) -> list[Rec
     return long_enough
 
 
-def build_windows(reader: Reader, root: Path, split: str, *, input_n: int, output_n: int, dct_n: int, skip_rate: int,
+def build_windows(reader: Dataset, root: Path, split: str, *, input_n: int, output_n: int, dct_n: int, skip_rate: int,
                   test_sample_num: int, device: torch.device, allow_missing: bool = False) -> Windows:
     """The windows of 'train', 'validation' or 'test' on `device`.
 

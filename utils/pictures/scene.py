@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from utils.data.dataset import Reader
+from utils.data.dataset import Dataset
 from utils.data.skeleton import Skeleton
 from utils.data.windows import Windows
 from utils.evaluate.metrics import complete_joints
@@ -27,7 +27,7 @@ class Scene:
 
     name: str
     title: str
-    reader: Reader
+    reader: Dataset
     observed: np.ndarray
     predicted: np.ndarray
     truth: np.ndarray | None = None

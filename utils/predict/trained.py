@@ -9,8 +9,8 @@ from torch import nn
 from opt import SHAPE, parse
 from utils.build import build_network
 from utils.common import checkpoint
-from utils.data.dataset import Reader
-from utils.data.lookup import reader_named
+from utils.data.dataset import Dataset
+from utils.data.lookup import dataset_named
 from utils.evaluate.symmetry import scored_network
 
 
@@ -23,7 +23,7 @@ class Trained(NamedTuple):
 
     model: nn.Module
     options: argparse.Namespace
-    reader: Reader
+    reader: Dataset
     epoch: int
 
 
@@ -37,7 +37,7 @@ def load_trained(path: Path) -> Trained:
     """The network in a checkpoint. InputError if it cannot be used."""
     state = checkpoint.load(path)
     with checkpoint.fitting(path):
-        reader = reader_named(state['options']['dataset'])
+        reader = dataset_named(state['options']['dataset'])
         words = [f'--{name}={state["options"][name]}' for name in (*SHAPE, 'dropout') if name != 'dataset']
         options = parse(reader.name, reader.name, {}, node_n=reader.skeleton.node_n, argv=['--data_dir=.', *words])
         with torch.device('meta'):  # no memory is taken for sizes that the weights do not have

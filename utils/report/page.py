@@ -10,8 +10,8 @@ from typing import Any
 
 from utils.common.errors import InputError
 from utils.common.files import write_text
-from utils.data.dataset import Reader
-from utils.data.lookup import reader_named
+from utils.data.dataset import Dataset
+from utils.data.lookup import dataset_named
 from utils.data.windows import Windows
 from utils.evaluate.metrics import ActionTable
 from utils.report.motion_table import Motion, motion_rows, motion_sentences
@@ -27,7 +27,7 @@ class Results:
     motion, parameters: empty and 0 where a results.json is older than they are.
     """
 
-    reader: Reader
+    reader: Dataset
     windows: dict[str, int]
     protocol: str
     input_n: int
@@ -57,7 +57,7 @@ class Results:
         return self.reader.skeleton.label_ms(self.output_n)
 
 
-def results_of(windows: Windows, reader: Reader, *, protocol: str, epoch: int, selected_on: str,
+def results_of(windows: Windows, reader: Dataset, *, protocol: str, epoch: int, selected_on: str,
                methods: dict[str, ActionTable], motion: Motion, parameters: int, sample: bool) -> Results:
     """Results for the windows they were measured on."""
     return Results(reader, windows.counts(), protocol, windows.input_n, windows.output_n, epoch, selected_on, methods,
@@ -83,7 +83,7 @@ def table_frames(results: Results) -> list[int]:
     return label_frames(results.reader, results.output_n)
 
 
-def label_frames(reader: Reader, output_n: int) -> list[int]:
+def label_frames(reader: Dataset, output_n: int) -> list[int]:
     """Indices, among `output_n` predicted frames, of the field's labels; all of them where it has none there."""
     labels = reader.skeleton.label_ms(output_n)
     usual = [labels.index(label) for label in reader.shown_labels if label in labels]
@@ -133,7 +133,7 @@ def read_results(path: Path) -> Results:
     """What `write_all` left in a results.json. InputError where it is none."""
     try:
         content = json.loads(path.read_bytes())
-        results = Results(reader_named(content['dataset']), content['windows'], content['protocol'], content['input_n'],
+        results = Results(dataset_named(content['dataset']), content['windows'], content['protocol'], content['input_n'],
                           content['output_n'], content['epoch'], content['selected_on'], content['methods'],
                           content['missing_files'], content['sample'], content.get('motion', {}), content.get('parameters', 0))
         complete = results.windows and all(len(table[action]) == results.output_n for table in results.tables

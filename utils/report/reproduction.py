@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 
 from utils.common import checkpoint
-from utils.data.dataset import Reader
+from utils.data.dataset import Dataset
 from utils.report.comparison import Rows, Run, load_run
 from utils.report.page import (
     BASELINES,
@@ -30,7 +30,7 @@ SHORT_MS = 400  # the papers' short horizon ends at this label
 class Section(NamedTuple):
     """One dataset of the page: its run's folder, or why there is nothing to show."""
 
-    reader: Reader
+    reader: Dataset
     folder: Path | None
     why_not: str
 

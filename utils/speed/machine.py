@@ -15,8 +15,8 @@ from torch import Tensor
 
 from utils.common import checkpoint
 from utils.common.errors import InputError
-from utils.data.dataset import Reader, find_root
-from utils.data.lookup import READERS
+from utils.data.dataset import Dataset, find_root
+from utils.data.lookup import DATASETS
 from utils.data.windows import Windows
 from utils.run import load_windows
 from utils.speed.timing import operations, spread, timed, wait_for, without_bars
@@ -62,7 +62,7 @@ def measure_products(options: argparse.Namespace, device: torch.device, effort: 
     return found
 
 
-def measure_loading(reader: Reader, root: Path, options: argparse.Namespace, device: torch.device,
+def measure_loading(reader: Dataset, root: Path, options: argparse.Namespace, device: torch.device,
                     effort: Effort) -> dict[str, Any]:
     """Time from files to windows of all three splits on the device: parsed, and from the cache, which is a temporary one.
 
@@ -98,7 +98,7 @@ def roots(data_dir: str, datasets: list[str]) -> dict[str, Path]:
     found = {}
     for name in datasets:
         try:
-            found[name] = find_root(data_dir, READERS[name])
+            found[name] = find_root(data_dir, DATASETS[name])
         except InputError as error:
             missing = error
     if not found:

@@ -14,8 +14,8 @@ from model.dct import encoding_matrix
 from model.losses import LossMeans, LossTerms
 from utils.build import build_network
 from utils.common.precision import tf32
-from utils.data.dataset import Reader
-from utils.data.lookup import READERS
+from utils.data.dataset import Dataset
+from utils.data.lookup import DATASETS
 from utils.data.windows import Windows, all_starts
 from utils.report import paper
 from utils.run import choose_precision
@@ -30,12 +30,12 @@ TOP = 8  # operators shown
 
 def settings(dataset: str, d_model: int, more: list[str]) -> argparse.Namespace:
     """The README's options for a dataset at a width, with more options of the mains."""
-    reader = READERS[dataset]
+    reader = DATASETS[dataset]
     words = [*paper.command(dataset, '.')[1:], '--d_model', str(d_model), *more]
     return opt.parse(reader.name, reader.title, {}, node_n=reader.skeleton.node_n, argv=words)
 
 
-def invented_windows(reader: Reader, options: argparse.Namespace, frames: int, device: torch.device) -> Windows:
+def invented_windows(reader: Dataset, options: argparse.Namespace, frames: int, device: torch.device) -> Windows:
     """One recording of joints that wander a few mm a frame, with a dataset's shapes."""
     generator = torch.Generator().manual_seed(0)
     joints = len(reader.skeleton.joints)
@@ -49,7 +49,7 @@ def invented_windows(reader: Reader, options: argparse.Namespace, frames: int, d
 def invented_training(options: argparse.Namespace, frames: int, device: torch.device) -> Training:
     """A run as a main would begin it, on invented motion; it writes nothing."""
     torch.manual_seed(options.seed)
-    reader = READERS[options.dataset]
+    reader = DATASETS[options.dataset]
     windows = invented_windows(reader, options, frames, device)
     training = build_training(build_network(vars(options)).to(device), {'train': windows}, reader.skeleton, options, Path())
     training.model.train()

@@ -55,7 +55,7 @@ def plan_cmu(size: str = 'small', seed: int = 0) -> Plan:
 
 def plan_h36m(size: str = 'small', seed: int = 0) -> Plan:
     """The Human3.6M files of a size; 'full' has about the recordings' 530,000 frames."""
-    paths = [path for split in h36m.SUBJECTS for path in h36m.READER.expected(split)]
+    paths = [path for split in h36m.SUBJECTS for path in h36m.DATASET.expected(split)]
     return draw_lengths(paths, (390, 450) if size == 'small' else (1500, 3550), seed)
 
 
