@@ -5,8 +5,8 @@ from scipy.spatial.transform import Rotation
 
 from model.ksof import KSOF
 from utils.data.kinematics import joint_positions
+from utils.data.lookup import DATASETS
 from utils.data.skeleton import CMU
-from utils.mocap.motion import SKELETONS
 
 SIZES = {'input_n': 10, 'output_n': 6, 'dct_n': 8, 'num_gcn': 1, 'd_model': 2, 'dropout': 0.0, 'tcn_axis': 'time',
          'topk': 'in_place'}
@@ -15,7 +15,7 @@ SIZES = {'input_n': 10, 'output_n': 6, 'dct_n': 8, 'num_gcn': 1, 'd_model': 2, '
 def save_checkpoint(path, dataset):
     """A small network whose weights are no longer those that predict the last pose."""
     torch.manual_seed(0)
-    options = {'dataset': dataset, 'node_n': SKELETONS[dataset].node_n, **SIZES}
+    options = {'dataset': dataset, 'node_n': DATASETS[dataset].skeleton.node_n, **SIZES}
     model = KSOF(**{name: value for name, value in options.items() if name != 'dataset'})
     with torch.no_grad():
         for parameter in model.parameters():
@@ -66,7 +66,7 @@ def world_positions(rows):
 
 def some_positions(dataset, frames, fps, seed=3):
     """Smooth positions in true mm, root-centred in the body's frame where the dataset has a rest pose."""
-    skeleton = SKELETONS[dataset]
+    skeleton = DATASETS[dataset].skeleton
     rng = np.random.default_rng(seed)
     time = np.arange(frames)[:, None, None] / fps
     waves = 0.3 * np.sin(rng.uniform(1, 8, (len(skeleton.joints), 3)) * time + rng.uniform(0, 6, (len(skeleton.joints), 3)))

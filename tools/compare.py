@@ -17,7 +17,6 @@ from utils.common import checkpoint
 from utils.common.cli import run_tool, tool_parser
 from utils.common.errors import InputError
 from utils.common.files import write_text
-from utils.data.lookup import dataset_named
 from utils.evaluate.symmetry import scored_network
 from utils.report.comparison import Run, load_runs, markdown, restrict, shared_actions
 
@@ -91,8 +90,7 @@ def model_of(run: Run) -> nn.Module:
     """The network that a run's options describe, untrained."""
     options: dict[str, Any] = checkpoint.NEWER_SETTINGS | (run.options or {})
     try:
-        skeleton = dataset_named(options['dataset']).skeleton
-        return scored_network(build_network(options), options['symmetry'], skeleton).eval()
+        return scored_network(build_network(options), options['symmetry'], run.results.reader.skeleton).eval()
     except (AttributeError, KeyError, TypeError, RuntimeError, ValueError) as error:
         raise InputError(f'{run.name}: its options do not fit this version ({str(error).splitlines()[0]})') from None
 

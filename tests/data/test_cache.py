@@ -142,10 +142,11 @@ RUN = """
 import sys
 from pathlib import Path
 from utils.data import cache, threedpw
+from utils.data.dataset import read_recordings
 root, other = Path(sys.argv[1]), sys.argv[2]
 for k in range(10):
     cache.VERSION = other if k % 3 == 2 else 'mine'
-    frames = [recording.frames.tobytes() for recording in threedpw.recordings(root, 'train', 20)]
+    frames = [recording.frames.tobytes() for recording in read_recordings(threedpw.DATASET, root, 'train', 20)]
     print(hash(tuple(frames)), flush=True)
 """
 

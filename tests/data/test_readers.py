@@ -8,7 +8,7 @@ import pytest
 
 from utils.common.errors import InputError
 from utils.data import cmu, h36m, threedpw
-from utils.data.dataset import find_root, missing_files
+from utils.data.dataset import find_root, missing_files, read_recordings
 from utils.data.kinematics import joint_positions
 from utils.data.skeleton import CMU, H36M
 
@@ -63,7 +63,7 @@ def test_a_folder_without_the_data_is_refused(tmp_path):
 def test_h36m_splits_and_takes(h36m_root):
     subjects = {'train': {'S1', 'S6', 'S7', 'S8', 'S9'}, 'validation': {'S11'}, 'test': {'S5'}}
     for split in SPLITS:
-        recordings = h36m.recordings(h36m_root, split, 20)
+        recordings = read_recordings(h36m.DATASET, h36m_root, split, 20)
         assert {recording.source.split('/')[0] for recording in recordings} == subjects[split]
         assert len(recordings) == 30 * len(subjects[split])
         for first, second in zip(recordings[::2], recordings[1::2], strict=True):
@@ -73,7 +73,7 @@ def test_h36m_splits_and_takes(h36m_root):
 
 
 def test_h36m_frames_are_every_second_row_without_global_motion(h36m_root):
-    frames = h36m.recordings(h36m_root, 'test', 20)[0].frames
+    frames = read_recordings(h36m.DATASET, h36m_root, 'test', 20)[0].frames
     rotations = ROWS[::2, 3:].reshape(3, 32, 3).copy()
     rotations[:, 0] = 0
     assert frames.dtype == np.float32
@@ -126,12 +126,12 @@ def test_a_missing_take_or_subject_is_named(h36m_root, caplog):
     caplog.set_level('WARNING', logger='ksof')
     assert missing_files(h36m.DATASET, h36m_root, 'test', allow=True) == ['S5/eating_2.txt']
     assert 'S5/eating_2.txt' in caplog.text
-    sources = [recording.source for recording in h36m.recordings(h36m_root, 'test', 20)]
+    sources = [recording.source for recording in read_recordings(h36m.DATASET, h36m_root, 'test', 20)]
     assert len(sources) == 29 and 'S5/eating_1.txt' in sources
-    assert len(h36m.recordings(h36m_root, 'train', 20)) == 120
+    assert len(read_recordings(h36m.DATASET, h36m_root, 'train', 20)) == 120
     shutil.rmtree(h36m_root / 'S5')
     with pytest.raises(InputError, match='none of the test files, S5/'):
-        h36m.recordings(h36m_root, 'test', 20)
+        read_recordings(h36m.DATASET, h36m_root, 'test', 20)
 
 
 def test_a_packed_take_is_not_missing(h36m_root):
@@ -139,7 +139,7 @@ def test_a_packed_take_is_not_missing(h36m_root):
     plain.with_name('eating_2.txt.gz').write_bytes(gzip.compress(plain.read_bytes()))
     plain.unlink()
     assert missing_files(h36m.DATASET, h36m_root, 'test', allow=False) == []
-    assert h36m.recordings(h36m_root, 'test', 20)[3].source == 'S5/eating_2.txt.gz'
+    assert read_recordings(h36m.DATASET, h36m_root, 'test', 20)[3].source == 'S5/eating_2.txt.gz'
 
 
 # CMU mocap
@@ -150,12 +150,12 @@ def test_cmu_files_in_numeric_order_once_each(tmp_path):
         path = tmp_path / 'test' / 'walking' / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(gzip.compress(text.encode()) if path.suffix == '.gz' else text.encode())
-    recordings = cmu.recordings(tmp_path, 'test', 20)
+    recordings = read_recordings(cmu.DATASET, tmp_path, 'test', 20)
     assert [recording.source for recording in recordings] == [
         'test/walking/walking_2.txt', 'test/walking/walking_3.txt.gz', 'test/walking/walking_10.txt']
     assert all(recording.frames.shape == (2, len(CMU.joints), 3) for recording in recordings)
     with pytest.raises(InputError, match='train: no such folder'):
-        cmu.recordings(tmp_path, 'train', 20)
+        read_recordings(cmu.DATASET, tmp_path, 'train', 20)
 
 
 @pytest.mark.parametrize('length, train, held', [(1000, 900, 100), (80, 45, 35), (70, 35, 35), (69, 69, 0)])
@@ -173,7 +173,7 @@ def test_every_person_of_a_file_is_a_recording_in_mm_around_the_pelvis(tmp_path)
     (tmp_path / 'test' / 'b_two.pkl').write_bytes(pickle.dumps({'jointPositions': two}, protocol=2))
     (tmp_path / 'test' / 'a_one.pkl').write_bytes(pickle.dumps({'jointPositions': two[:1]}, protocol=2))
     for _ in ('parsed', 'cached'):
-        recordings = threedpw.recordings(tmp_path, 'test', 40)
+        recordings = read_recordings(threedpw.DATASET, tmp_path, 'test', 40)
         assert [recording.source for recording in recordings] == ['test/a_one.pkl', 'test/b_two.pkl', 'test/b_two.pkl']
         for recording, metres in zip(recordings, [two[0], *two], strict=True):
             joints = metres.reshape(-1, 24, 3)
@@ -181,13 +181,13 @@ def test_every_person_of_a_file_is_a_recording_in_mm_around_the_pelvis(tmp_path)
             assert recording.action == 'all' and not recording.frames[:, 0].any()
     (tmp_path / 'train').mkdir()
     with pytest.raises(InputError, match='holds no sequence file'):
-        threedpw.recordings(tmp_path, 'train', 40)
+        read_recordings(threedpw.DATASET, tmp_path, 'train', 40)
     with pytest.raises(InputError, match='validation: no such folder'):
-        threedpw.recordings(tmp_path, 'validation', 40)
+        read_recordings(threedpw.DATASET, tmp_path, 'validation', 40)
 
 
 def test_sources_are_never_modified(h36m_root):
     before = {path: path.read_bytes() for path in h36m_root.rglob('*.txt')}
     for split in SPLITS:
-        h36m.recordings(h36m_root, split, 20)
+        read_recordings(h36m.DATASET, h36m_root, split, 20)
     assert {path: path.read_bytes() for path in h36m_root.rglob('*.txt')} == before

@@ -1,7 +1,4 @@
 """Which windows a split has, and that a window is what its recording holds."""
-from dataclasses import replace
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -12,7 +9,7 @@ from model.dct import encode
 from utils.common.errors import InputError
 from utils.data import cmu, h36m, threedpw
 from utils.data.dataset import Recording
-from utils.data.windows import all_starts, build_windows, cmu_test_starts, h36m_test_starts, threedpw_test_starts
+from utils.data.windows import all_starts, cut_windows
 
 DATASETS = {'h36m': h36m.DATASET, 'cmu': cmu.DATASET, '3dpw': threedpw.DATASET}
 
@@ -22,7 +19,7 @@ DATASETS = {'h36m': h36m.DATASET, 'cmu': cmu.DATASET, '3dpw': threedpw.DATASET}
 def test_h36m_draws_are_the_fields(golden, first, second, count):
     values = golden('test_window_starts.npz')
     key = f'h36m_{first}_{second}_{count}'
-    starts = h36m_test_starts([first, second], count, 10, 10)
+    starts = h36m.test_starts([first, second], count, 10, 10)
     np.testing.assert_array_equal(starts[0], values[f'{key}_first'])
     np.testing.assert_array_equal(starts[1], values[f'{key}_second'])
 
@@ -31,29 +28,29 @@ def test_h36m_draws_are_the_fields(golden, first, second, count):
 @pytest.mark.parametrize('count', [8, 256])
 @pytest.mark.parametrize('output_n', [10, 25])
 def test_cmu_draws_are_the_fields(golden, length, count, output_n):
-    starts = cmu_test_starts([length], count, 10, output_n)
+    starts = cmu.test_starts([length], count, 10, output_n)
     np.testing.assert_array_equal(starts[0], golden('test_window_starts.npz')[f'cmu_{length}_{count}_out{output_n}'])
 
 
-@pytest.mark.parametrize('draw', [h36m_test_starts, cmu_test_starts])
+@pytest.mark.parametrize('draw', [h36m.test_starts, cmu.test_starts])
 def test_a_draw_fixes_where_the_prediction_begins(draw):
     few, many = draw([900, 800], 8, 10, 25), draw([900, 800], 8, 50, 25)
     np.testing.assert_array_equal(np.array(few) + 10, np.array(many) + 50)
 
 
 def test_draws_need_both_takes_and_enough_frames():
-    assert [len(own) for own in h36m_test_starts([900], 8, 10, 10)] == [0]
+    assert [len(own) for own in h36m.test_starts([900], 8, 10, 10)] == [0]
     with pytest.raises(InputError, match='166 frames, too few'):
-        h36m_test_starts([900, 166], 8, 10, 10)
-    assert h36m_test_starts([900, 167], 8, 10, 10)[1].tolist() == [56] * 4
+        h36m.test_starts([900, 166], 8, 10, 10)
+    assert h36m.test_starts([900, 167], 8, 10, 10)[1].tolist() == [56] * 4
     with pytest.raises(InputError, match='75 frames, too few'):
-        cmu_test_starts([75], 8, 10, 25)
-    assert cmu_test_starts([76], 8, 10, 25)[0].tolist() == [40] * 8
+        cmu.test_starts([75], 8, 10, 25)
+    assert cmu.test_starts([76], 8, 10, 25)[0].tolist() == [40] * 8
 
 
 @given(length=st.integers(80, 500), count=st.sampled_from([8, 256]))
 def test_3dpw_draws_are_test_windows(length, count):
-    own, again = threedpw_test_starts([length, length], count, 10, 30)
+    own, again = threedpw.test_starts([length, length], count, 10, 30)
     assert len(own) == count and own.min() >= 40 and own.max() + 40 <= length
     np.testing.assert_array_equal(own, again)
 
@@ -64,32 +61,31 @@ def test_all_starts_are_the_windows_that_fit(length, window, step, first):
     assert all_starts(length, window, step, first).tolist() == fitting
 
 
-def numbered(reader, action, source, length):
+def numbered(dataset, action, source, length):
     """A recording whose every coordinate says source and frame: 10000 x source + frame."""
-    frames = np.full((length, len(reader.skeleton.joints), 3), 10_000.0 * source, dtype=np.float32)
+    frames = np.full((length, len(dataset.skeleton.joints), 3), 10_000.0 * source, dtype=np.float32)
     return Recording(action, str(source), frames + np.arange(length, dtype=np.float32)[:, None, None])
 
 
-def windows_of(reader, recordings, split, *, test_sample_num=-1, skip_rate=1, input_n=10, output_n=10):
-    reader = replace(reader, recordings=lambda root, split, window: recordings, expected=lambda split: [])
-    return build_windows(reader, Path(), split, input_n=input_n, output_n=output_n, dct_n=8, skip_rate=skip_rate,
-                         test_sample_num=test_sample_num, device=torch.device('cpu'))
+def windows_of(dataset, recordings, split, *, test_sample_num=-1, skip_rate=1, input_n=10, output_n=10):
+    return cut_windows(dataset, recordings, split, input_n=input_n, output_n=output_n, dct_n=8, skip_rate=skip_rate,
+                       test_sample_num=test_sample_num, device=torch.device('cpu'), missing=[])
 
 
 @pytest.mark.parametrize('name', DATASETS)
 @pytest.mark.parametrize('test_sample_num', [-1, 256, 8])
 def test_no_window_spans_two_recordings(name, test_sample_num):
-    reader = DATASETS[name]
-    actions = [reader.actions[i // 2 % len(reader.actions)] for i in range(6)]
+    dataset = DATASETS[name]
+    actions = [dataset.actions[i // 2 % len(dataset.actions)] for i in range(6)]
     lengths = [170, 200, 300, 171, 190, 250]
-    recordings = [numbered(reader, action, i, length) for i, (action, length) in enumerate(zip(actions, lengths, strict=True))]
-    windows = windows_of(reader, recordings, 'test', test_sample_num=test_sample_num)
+    recordings = [numbered(dataset, action, i, length) for i, (action, length) in enumerate(zip(actions, lengths, strict=True))]
+    windows = windows_of(dataset, recordings, 'test', test_sample_num=test_sample_num)
     batch = windows.batch(torch.arange(len(windows)))
     all_windows = torch.cat([batch.observed, batch.future], 1)  # (W, T, N)
     assert torch.equal(all_windows, (all_windows[:, :1, :1] + torch.arange(20.0)[:, None]).expand_as(all_windows))
     sources = (all_windows[:, 0, 0] // 10_000).int().tolist()
     assert set(sources) == set(range(6))
-    assert [reader.actions[i] for i in batch.actions] == [actions[source] for source in sources]
+    assert [dataset.actions[i] for i in batch.actions] == [actions[source] for source in sources]
     for index in range(0, len(windows), 50):
         assert windows.source(index) == (str(sources[index]), all_windows[index, 0, 0] % 10_000)
     if test_sample_num < 0:

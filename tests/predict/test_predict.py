@@ -17,10 +17,11 @@ from utils.common.cli import run_tool
 from utils.common.errors import InputError
 from utils.data.cmu import DATASET
 from utils.data.kinematics import joint_positions
+from utils.data.lookup import DATASETS
 from utils.data.skeleton import CMU, H36M
 from utils.data.windows import build_windows
 from utils.mocap.asf_amc import benchmark_rows, read_amc, read_asf
-from utils.mocap.motion import SKELETONS, motion_of_positions
+from utils.mocap.motion import motion_of_positions
 from utils.mocap.motion_files import read_motion
 from utils.predict.predictor import load_predictor
 
@@ -33,7 +34,7 @@ SCALE = CMU.mm_scale_to_true
 @pytest.fixture(scope='module')
 def checkpoints(tmp_path_factory):
     folder = tmp_path_factory.mktemp('checkpoints')
-    return {dataset: save_checkpoint(folder / f'{dataset}.pth.tar', dataset) for dataset in SKELETONS}
+    return {dataset: save_checkpoint(folder / f'{dataset}.pth.tar', dataset) for dataset in DATASETS}
 
 
 @pytest.fixture(scope='module')
@@ -140,7 +141,7 @@ def test_other_rates_are_interpolated(predictor, fps):
 @pytest.mark.parametrize('dataset', ['cmu', 'h36m'])
 def test_where_and_how_the_person_stands_does_not_matter(checkpoints, dataset):
     predictor = load_predictor(checkpoints[dataset])
-    skeleton = SKELETONS[dataset]
+    skeleton = DATASETS[dataset].skeleton
     body = some_positions(dataset, 30, fps=predictor.fps)
     expected = predictor.forecast(motion_of_positions(body, dataset, fps=predictor.fps, units='mm'))
     turn = Rotation.from_euler('yx', np.stack([np.linspace(0, 170, 30), np.linspace(-20, 30, 30)], -1), degrees=True).as_matrix()

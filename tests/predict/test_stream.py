@@ -5,14 +5,15 @@ import torch
 from own_motion import save_checkpoint, some_positions
 
 from utils.common.errors import InputError
-from utils.mocap.motion import SKELETONS, motion_of_positions
+from utils.data.lookup import DATASETS
+from utils.mocap.motion import motion_of_positions
 from utils.predict.predictor import load_predictor
 from utils.predict.stream import Stream, into_body
 
 FRAMES = 26
 
 
-@pytest.fixture(scope='module', params=list(SKELETONS))
+@pytest.fixture(scope='module', params=list(DATASETS))
 def predictor(request, tmp_path_factory):
     return load_predictor(save_checkpoint(tmp_path_factory.mktemp('run') / 'ckpt.pth.tar', request.param))
 

@@ -5,9 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from utils.common.errors import InputError
-from utils.data.dataset import Dataset, Recording, SourceFile, load_recordings, read_exponential_maps, text_file
+from utils.data.dataset import HISTORY, PROTOCOL_SEED, Dataset, SourceFile, read_exponential_maps, text_file
 from utils.data.skeleton import CMU
-from utils.data.windows import cmu_test_starts
 
 ACTIONS = ('basketball', 'basketball_signal', 'directing_traffic', 'jumping', 'running', 'soccer', 'walking',
            'washwindow')
@@ -44,17 +43,25 @@ def hold_out(frames: np.ndarray, window: int) -> tuple[np.ndarray, np.ndarray]:
     return frames[:cut], frames[cut:]
 
 
-def recordings(root: Path, split: str, window: int) -> list[Recording]:
-    """'train' and 'validation' come from the train folder, as there are no validation files; 'test' from test."""
-    part = 'test' if split == 'test' else 'train'
-    whole = load_recordings(root, part, find_files(root, part), read, CMU)
-    if split == 'test':
-        return whole
-    side = 0 if split == 'train' else 1
-    cut = [Recording(r.action, r.source, hold_out(r.frames, window)[side]) for r in whole]
-    return [recording for recording in cut if len(recording.frames)]
+def cut(frames: np.ndarray, split: str, window: int) -> np.ndarray:
+    """Returns what 'train' or 'validation' has of a training file; a test file is whole."""
+    return frames if split == 'test' else hold_out(frames, window)[split == 'validation']
 
 
-DATASET = Dataset(name='cmu', title='CMU mocap', skeleton=CMU, actions=ACTIONS, folders=('cmu_mocap',), inside=('train', 'test'),
-                recordings=recordings, test_starts=cmu_test_starts,
-                other_average=tuple(action for action in ACTIONS if action != 'running'))
+def test_starts(lengths: list[int], count: int, input_n: int, output_n: int) -> list[np.ndarray]:
+    """Draws `count` window starts in each test file, anew for each from the same seed (LearnTrajDep's protocol)."""
+    starts = []
+    for length in lengths:
+        room = length - HISTORY - output_n
+        if room < 1:
+            raise InputError(f'a test file has {length} frames, too few for drawn windows (needs {HISTORY + output_n + 1}):'
+                             ' use --test_sample_num -1')
+        draw = np.random.RandomState(PROTOCOL_SEED)
+        starts.append(np.array([draw.randint(0, room) for _ in range(count)]) + HISTORY - input_n)
+    return starts
+
+
+DATASET = Dataset(name='cmu', title='CMU mocap', skeleton=CMU, actions=ACTIONS, folders=('cmu_mocap',),
+                  inside=('train', 'test'), files=find_files, read=read, test_starts=test_starts,
+                  part_of={'validation': 'train'}, cut=cut,  # there are no validation files
+                  other_average=tuple(action for action in ACTIONS if action != 'running'))

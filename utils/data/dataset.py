@@ -1,7 +1,7 @@
-"""What every dataset's reader provides, and the way from a folder to recordings that they share."""
+"""What a dataset is, and the way from its folder to recordings, which all datasets share."""
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,8 @@ from utils.data.skeleton import Skeleton
 from utils.data.text import read_numbers
 
 log = logging.getLogger('ksof')
+PROTOCOL_SEED = 1234567890  # the field's; the drawn window starts are part of the protocol
+HISTORY = 50  # frames before the prediction that the drawn windows leave room for, however few are observed
 
 
 @dataclass(frozen=True)
@@ -33,17 +35,30 @@ class Recording:
     frames: np.ndarray
 
 
+def whole(frames: np.ndarray, split: str, window: int) -> np.ndarray:
+    """Returns a recording (F, J, 3) as it is: the split has files of its own."""
+    return frames
+
+
 @dataclass(frozen=True)
 class Dataset:
-    """One dataset: its tables, and the functions that know its files.
+    """The rules of one dataset: its tables, and functions of one file or of lengths alone.
 
-    title: its name in tables. folders: paths its own folder goes by under --data_dir; inside: subfolders, any of which
-    tells that folder. recordings(root, split, window): the motion of 'train', 'validation' or 'test', for windows of
-    that many frames. test_starts(lengths, count, input_n, output_n): the drawn window starts of the test recordings of
-    one action. expected(split): files, below the root, of a dataset that is a fixed set; none where it is not.
-    drawn_for: what each draw of test windows is made for, in words. test_history: frames before the prediction that
-    all-windows testing leaves room for at the start of a recording, where that is more than the observed ones.
-    shown_labels: the field's columns, in ms. other_average: actions that some papers average instead of all.
+    name: as checkpoints and --dataset have it.
+    title: its name in tables.
+    folders: paths that its own folder goes by under --data_dir.
+    inside: subfolders, any of which tells that folder.
+    files(root, part): the files of a part of the dataset. InputError where there are none.
+    read(path): the motion of each person in a file, (F, J, 3) root-centred positions in mm, float32.
+    test_starts(lengths, count, input_n, output_n): the drawn window starts of one action's test recordings.
+    part_of: the part that a split is cut out of, where it is not one itself.
+    cut(frames, split, window): what of a recording is in a split, for windows of that many frames.
+    expected(split): files, below the root, of a dataset that is a fixed set; none where it is not.
+    drawn_for: what each draw of test windows is made for, in words.
+    test_history: frames before the prediction that all-windows testing leaves room for at the start of a
+        recording, where that is more than the observed ones.
+    shown_labels: the field's columns, in ms.
+    other_average: actions that some papers average instead of all.
     """
 
     name: str
@@ -52,8 +67,11 @@ class Dataset:
     actions: tuple[str, ...]
     folders: tuple[str, ...]
     inside: tuple[str, ...]
-    recordings: Callable[[Path, str, int], list[Recording]]
+    files: Callable[[Path, str], list[SourceFile]]
+    read: Callable[[Path], list[np.ndarray]]
     test_starts: Callable[[list[int], int, int, int], list[np.ndarray]]
+    part_of: Mapping[str, str] = field(default_factory=dict)
+    cut: Callable[[np.ndarray, str, int], np.ndarray] = whole
     expected: Callable[[str], list[str]] = lambda split: []
     drawn_for: str = 'action'
     test_history: int = 0
@@ -61,18 +79,18 @@ class Dataset:
     other_average: tuple[str, ...] = ()
 
 
-def find_root(data_dir: str, reader: Dataset) -> Path:
-    """The dataset's own folder: one of `reader.folders` in `data_dir`, or itself. InputError where there is none."""
+def find_root(data_dir: str, dataset: Dataset) -> Path:
+    """The dataset's own folder: one of `dataset.folders` in `data_dir`, or itself. InputError where there is none."""
     base = Path(data_dir)
-    candidates = [*(base / folder for folder in reader.folders), base]
+    candidates = [*(base / folder for folder in dataset.folders), base]
     with reading(base):
         for candidate in candidates:
-            if any((candidate / name).is_dir() for name in reader.inside):
+            if any((candidate / name).is_dir() for name in dataset.inside):
                 return candidate
         if not base.exists():
             raise InputError(f'--data_dir {data_dir}: no such folder')
     looked = ', '.join(str(candidate) for candidate in candidates)
-    raise InputError(f'--data_dir {data_dir}: no {reader.name} data there; looked for folders {", ".join(reader.inside)} '
+    raise InputError(f'--data_dir {data_dir}: no {dataset.name} data there; looked for folders {", ".join(dataset.inside)} '
                      f'in {looked}')
 
 
@@ -82,14 +100,14 @@ def text_file(path: Path) -> Path:
     return packed if packed.exists() and not path.exists() else path
 
 
-def missing_files(reader: Dataset, root: Path, split: str, *, allow: bool) -> list[str]:
+def missing_files(dataset: Dataset, root: Path, split: str, *, allow: bool) -> list[str]:
     """Files of a fixed dataset that are not there; unless `allow`, the first of them is an InputError."""
-    missing = [name for name in reader.expected(split) if not text_file(root / name).exists()]
+    missing = [name for name in dataset.expected(split) if not text_file(root / name).exists()]
     if missing and not allow:
         others = f' ({len(missing) - 1} other files of {split} are missing too)' if len(missing) > 1 else ''
         raise InputError(f'{root / missing[0]}: no such file{others}; add --allow_missing to go on without')
     if missing:
-        log.warning('%s: %d of %d files are missing: %s', split, len(missing), len(reader.expected(split)),
+        log.warning('%s: %d of %d files are missing: %s', split, len(missing), len(dataset.expected(split)),
                     ', '.join(missing))
     return missing
 
@@ -103,6 +121,14 @@ def read_exponential_maps(path: Path, skeleton: Skeleton) -> np.ndarray:
     rotations = rows[:, 3:].reshape(len(rows), -1, 3)
     rotations[:, 0] = 0
     return joint_positions(rotations, skeleton).astype(np.float32)
+
+
+def read_recordings(dataset: Dataset, root: Path, split: str, window: int) -> list[Recording]:
+    """Returns the motion of 'train', 'validation' or 'test', for windows of that many frames."""
+    part = dataset.part_of.get(split, split)
+    recordings = load_recordings(root, part, dataset.files(root, part), dataset.read, dataset.skeleton)
+    cut = [replace(recording, frames=dataset.cut(recording.frames, split, window)) for recording in recordings]
+    return [recording for recording in cut if len(recording.frames)]
 
 
 def load_recordings(root: Path, part: str, files: list[SourceFile], read: Callable[[Path], list[np.ndarray]],

@@ -4,9 +4,8 @@ from pathlib import Path
 import numpy as np
 
 from utils.common.errors import InputError
-from utils.data.dataset import Dataset, Recording, SourceFile, load_recordings, read_exponential_maps, text_file
+from utils.data.dataset import HISTORY, PROTOCOL_SEED, Dataset, SourceFile, read_exponential_maps, text_file
 from utils.data.skeleton import H36M
-from utils.data.windows import h36m_test_starts
 
 ACTIONS = ('walking', 'eating', 'smoking', 'discussion', 'directions', 'greeting', 'phoning', 'posing', 'purchases',
            'sitting', 'sittingdown', 'takingphoto', 'waiting', 'walkingdog', 'walkingtogether')
@@ -23,15 +22,30 @@ def read(path: Path) -> list[np.ndarray]:
     return [read_exponential_maps(path, H36M)]
 
 
-def recordings(root: Path, split: str, window: int) -> list[Recording]:
-    """One recording for each take that is there, so that no window spans two."""
+def find_files(root: Path, split: str) -> list[SourceFile]:
+    """Lists the takes of a split that are there."""
     files = [SourceFile(text_file(root / name), action) for name, action in action_of(split).items()]
     files = [file for file in files if file.path.exists()]
     if not files:
         raise InputError(f'{root}: holds none of the {split} files, {", ".join(SUBJECTS[split])}/{{action}}_{{take}}.txt')
-    return load_recordings(root, split, files, read, H36M)
+    return files
+
+
+def test_starts(lengths: list[int], count: int, input_n: int, output_n: int) -> list[np.ndarray]:
+    """Draws `count` / 2 window starts in each of an action's two takes, in pairs (the protocol of Martinez et al., 2017).
+
+    A draw depends on both takes' lengths, so an action of which one take is missing has none.
+    """
+    if len(lengths) != 2:
+        return [np.zeros(0, dtype=int) for _ in lengths]
+    first, second = lengths
+    if min(lengths) - 150 <= 16:
+        raise InputError(f'a take has {min(lengths)} frames, too few for drawn windows (needs 167): use --test_sample_num -1')
+    draw = np.random.RandomState(PROTOCOL_SEED)
+    pairs = [(draw.randint(16, first - 150), draw.randint(16, second - 150)) for _ in range(count // 2)]
+    return list(np.array(pairs).T + HISTORY - input_n)
 
 
 DATASET = Dataset(name='h36m', title='Human3.6M', skeleton=H36M, actions=ACTIONS, folders=('h36m', 'h3.6m/dataset'),
-                inside=tuple(subject for subjects in SUBJECTS.values() for subject in subjects), recordings=recordings,
-                test_starts=h36m_test_starts, expected=lambda split: list(action_of(split)))
+                  inside=tuple(subject for subjects in SUBJECTS.values() for subject in subjects), files=find_files,
+                  read=read, test_starts=test_starts, expected=lambda split: list(action_of(split)))

@@ -1,13 +1,13 @@
-"""The reader of every dataset, by the name that checkpoints and tables give it."""
+"""Every dataset, by the name that checkpoints and tables give it."""
 from utils.common.errors import InputError
 from utils.data import cmu, h36m, threedpw
 from utils.data.dataset import Dataset
 
-DATASETS = {reader.name: reader for reader in (h36m.DATASET, cmu.DATASET, threedpw.DATASET)}
+DATASETS = {dataset.name: dataset for dataset in (h36m.DATASET, cmu.DATASET, threedpw.DATASET)}
 
 
 def dataset_named(name: str) -> Dataset:
-    """The reader of 'h36m', 'cmu' or '3dpw'. InputError for another name."""
+    """The dataset 'h36m', 'cmu' or '3dpw'. InputError for another name."""
     if name not in DATASETS:
         raise InputError(f'dataset {name!r} is not known here; there are {", ".join(DATASETS)}')
     return DATASETS[name]

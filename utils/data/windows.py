@@ -13,54 +13,14 @@ from torch import Tensor
 from model.dct import encode, encoding_matrix
 from utils.common.errors import InputError, reading
 from utils.data.augment import Augmentation
-from utils.data.dataset import Dataset, Recording, missing_files
+from utils.data.dataset import Dataset, Recording, missing_files, read_recordings
 
 log = logging.getLogger('ksof')
-PROTOCOL_SEED = 1234567890  # the field's; the drawn window starts are part of the protocol
-HISTORY = 50  # frames before the prediction that the drawn windows leave room for, however few are observed
 
 
 def all_starts(length: int, window: int, step: int = 1, first: int = 0) -> np.ndarray:
     """Every `step`-th start of a window in `length` frames, from frame `first` on; none where it does not fit."""
     return np.arange(first, length - window + 1, step)
-
-
-def cmu_test_starts(lengths: list[int], count: int, input_n: int, output_n: int) -> list[np.ndarray]:
-    """`count` drawn starts in each CMU test file, drawn anew for each from the same seed (LearnTrajDep's protocol)."""
-    starts = []
-    for length in lengths:
-        room = length - HISTORY - output_n
-        if room < 1:
-            raise InputError(f'a test file has {length} frames, too few for drawn windows (needs {HISTORY + output_n + 1}):'
-                             ' use --test_sample_num -1')
-        draw = np.random.RandomState(PROTOCOL_SEED)
-        starts.append(np.array([draw.randint(0, room) for _ in range(count)]) + HISTORY - input_n)
-    return starts
-
-
-def h36m_test_starts(lengths: list[int], count: int, input_n: int, output_n: int) -> list[np.ndarray]:
-    """`count` / 2 drawn starts in each of an action's two takes, drawn in pairs (the protocol of Martinez et al., 2017).
-
-    A draw depends on both takes' lengths, so an action of which one take is missing has none.
-    """
-    if len(lengths) != 2:
-        return [np.zeros(0, dtype=int) for _ in lengths]
-    first, second = lengths
-    if min(lengths) - 150 <= 16:
-        raise InputError(f'a take has {min(lengths)} frames, too few for drawn windows (needs 167): use --test_sample_num -1')
-    draw = np.random.RandomState(PROTOCOL_SEED)
-    pairs = [(draw.randint(16, first - 150), draw.randint(16, second - 150)) for _ in range(count // 2)]
-    return list(np.array(pairs).T + HISTORY - input_n)
-
-
-def threedpw_test_starts(lengths: list[int], count: int, input_n: int, output_n: int) -> list[np.ndarray]:
-    """`count` drawn starts among the test windows of each person's sequence, anew for each from the same seed.
-
-    These draws are ours: the literature tests 3DPW on all windows only.
-    """
-    first = max(0, HISTORY - input_n)
-    return [first + np.random.RandomState(PROTOCOL_SEED).randint(0, length - first - input_n - output_n + 1, size=count)
-            for length in lengths]
 
 
 class Batch(NamedTuple):
@@ -136,7 +96,7 @@ class Windows:
         return {action: count for action, count in zip(self.actions, counts, strict=True) if count}
 
 
-def window_starts(reader: Dataset, split: str, recordings: list[Recording], *, input_n: int, output_n: int,
+def window_starts(dataset: Dataset, split: str, recordings: list[Recording], *, input_n: int, output_n: int,
                   skip_rate: int, test_sample_num: int) -> list[np.ndarray]:
     """Window starts of each recording: all (every skip_rate-th in training), or the drawn ones of the test protocols.
 
@@ -145,14 +105,14 @@ def window_starts(reader: Dataset, split: str, recordings: list[Recording], *, i
     window = input_n + output_n
     if split != 'test' or test_sample_num < 0:
         step = skip_rate if split == 'train' else 1
-        first = first_test_start(reader, input_n) if split == 'test' else 0
+        first = first_test_start(dataset, input_n) if split == 'test' else 0
         return [all_starts(len(recording.frames), window, step, first) for recording in recordings]
     starts: dict[int, np.ndarray] = {}
-    for action in reader.actions:
+    for action in dataset.actions:
         mine = [i for i, recording in enumerate(recordings) if recording.action == action]
         if mine:
             lengths = [len(recordings[i].frames) for i in mine]
-            starts.update(zip(mine, reader.test_starts(lengths, test_sample_num, input_n, output_n), strict=True))
+            starts.update(zip(mine, dataset.test_starts(lengths, test_sample_num, input_n, output_n), strict=True))
             if not any(len(starts[i]) for i in mine):
                 log.warning('%s: not every take is there, so it has no drawn windows: left out', action)
     for i, recording in enumerate(recordings):
@@ -162,9 +122,9 @@ def window_starts(reader: Dataset, split: str, recordings: list[Recording], *, i
     return [starts[i] for i in range(len(recordings))]
 
 
-def first_test_start(reader: Dataset, input_n: int) -> int:
+def first_test_start(dataset: Dataset, input_n: int) -> int:
     """Where all-windows testing starts in each recording."""
-    return max(0, reader.test_history - input_n)
+    return max(0, dataset.test_history - input_n)
 
 
 def skip_short(recordings: list[Recording], needed: int, split: str) -> list[Recording]:
@@ -179,35 +139,42 @@ def skip_short(recordings: list[Recording], needed: int, split: str) -> list[Rec
     return long_enough
 
 
-def build_windows(reader: Dataset, root: Path, split: str, *, input_n: int, output_n: int, dct_n: int, skip_rate: int,
+def build_windows(dataset: Dataset, root: Path, split: str, *, input_n: int, output_n: int, dct_n: int, skip_rate: int,
                   test_sample_num: int, device: torch.device, allow_missing: bool = False) -> Windows:
-    """The windows of 'train', 'validation' or 'test' on `device`.
+    """Reads 'train', 'validation' or 'test' and cuts it into windows on `device`.
 
     InputError where no sequence is long enough, or where a file of a fixed dataset is missing and not allowed to be.
     """
     with reading(root):
-        missing = missing_files(reader, root, split, allow=allow_missing)
-        recordings = reader.recordings(root, split, input_n + output_n)
-    needed = input_n + output_n + (first_test_start(reader, input_n) if split == 'test' else 0)
+        missing = missing_files(dataset, root, split, allow=allow_missing)
+        recordings = read_recordings(dataset, root, split, input_n + output_n)
+    return cut_windows(dataset, recordings, split, input_n=input_n, output_n=output_n, dct_n=dct_n, skip_rate=skip_rate,
+                       test_sample_num=test_sample_num, device=device, missing=missing)
+
+
+def cut_windows(dataset: Dataset, recordings: list[Recording], split: str, *, input_n: int, output_n: int, dct_n: int,
+                skip_rate: int, test_sample_num: int, device: torch.device, missing: list[str]) -> Windows:
+    """Puts all frames of a split on `device`, with the starts of its windows. InputError where there is no window."""
+    needed = input_n + output_n + (first_test_start(dataset, input_n) if split == 'test' else 0)
     recordings = skip_short(recordings, needed, split)
-    starts = window_starts(reader, split, recordings, input_n=input_n, output_n=output_n, skip_rate=skip_rate,
+    starts = window_starts(dataset, split, recordings, input_n=input_n, output_n=output_n, skip_rate=skip_rate,
                            test_sample_num=test_sample_num)
     if not any(len(own) for own in starts):
         raise InputError(f'{split}: --test_sample_num {test_sample_num} finds no window to draw: use --test_sample_num -1')
     ends = np.cumsum([len(recording.frames) for recording in recordings])
-    log.info('%s %s: %d recordings, %d frames at %g Hz, %d windows', reader.title, split, len(recordings), ends[-1],
-             1000 / reader.skeleton.true_ms_per_frame, sum(len(own) for own in starts))
+    log.info('%s %s: %d recordings, %d frames at %g Hz, %d windows', dataset.title, split, len(recordings), ends[-1],
+             1000 / dataset.skeleton.true_ms_per_frame, sum(len(own) for own in starts))
     firsts = [0, *ends[:-1].tolist()]
-    actions = [np.full(len(own), reader.actions.index(recording.action))
+    actions = [np.full(len(own), dataset.actions.index(recording.action))
                for own, recording in zip(starts, recordings, strict=True)]
     frames = np.concatenate([recording.frames for recording in recordings]).reshape(ends[-1], -1)
-    columns = np.arange(frames.shape[1]).reshape(-1, 3)[list(reader.skeleton.predicted)].reshape(-1)
+    columns = np.arange(frames.shape[1]).reshape(-1, 3)[list(dataset.skeleton.predicted)].reshape(-1)
 
     def on_device(array: np.ndarray) -> Tensor:
         return torch.from_numpy(array).to(device)
 
     return Windows(
-        actions=reader.actions,
+        actions=dataset.actions,
         frames=on_device(frames),
         starts=on_device(np.concatenate([own + first for own, first in zip(starts, firsts, strict=True)])),
         action_index=on_device(np.concatenate(actions)),

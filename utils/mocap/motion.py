@@ -7,10 +7,10 @@ from scipy.spatial.transform import Rotation
 
 from utils.common.errors import InputError
 from utils.data.kinematics import joint_positions
-from utils.data.skeleton import CMU, FARTHEST_JOINT_MM, H36M, THREEDPW, Skeleton
+from utils.data.lookup import dataset_named
+from utils.data.skeleton import FARTHEST_JOINT_MM, Skeleton
 from utils.mocap.asf_amc import INCH_MM
 
-SKELETONS = {'h36m': H36M, 'cmu': CMU, '3dpw': THREEDPW}
 UNITS_MM = {'mm': 1.0, 'cm': 10.0, 'm': 1000.0, 'in': INCH_MM, 'asf': INCH_MM / 0.45}  # asf: the CMU database's own unit
 # Joints that turn with the root and nothing else; they tell how the body is turned. 3DPW's poses keep their rotation.
 ANCHORS = {'h36m': ('RightUpLeg', 'LeftUpLeg', 'Spine'), 'cmu': ('LeftUpLeg', 'RightUpLeg'), '3dpw': ()}
@@ -39,7 +39,7 @@ class Motion:
 
 def motion_of_positions(positions: np.ndarray, dataset: str, *, fps: float, units: str) -> Motion:
     """Joint positions (F, J, 3) or (F, 3 J), in file order of the dataset's joints. InputError if they cannot be that."""
-    skeleton = SKELETONS[dataset]
+    skeleton = dataset_named(dataset).skeleton
     joints = len(skeleton.joints)
     if positions.ndim not in (2, 3) or positions.shape[1:] not in ((joints, 3), (3 * joints,)) or len(positions) < 2:
         raise InputError(f'positions of shape {positions.shape}: a {dataset} model takes 2 or more frames as '
@@ -66,7 +66,7 @@ def body_rotations(centred: np.ndarray, dataset: str) -> Rotation:
     InputError where the anchors lie on one line with the root. Human3.6M's Spine is only 0.1 mm above the root; where a
     file has both at the same place, Spine1 stands in, and bending of the lower back counts as a turn of the body.
     """
-    skeleton = SKELETONS[dataset]
+    skeleton = dataset_named(dataset).skeleton
     names = list(ANCHORS[dataset])
     if not names:
         return Rotation.identity(len(centred))

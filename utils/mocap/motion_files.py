@@ -5,11 +5,12 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from utils.common.errors import InputError, reading
+from utils.data.lookup import dataset_named
 from utils.data.skeleton import CMU
 from utils.data.text import read_numbers
 from utils.mocap.asf_amc import JOINT_OF_BONE, find_asf, read_amc, read_asf
 from utils.mocap.bvh import read_bvh
-from utils.mocap.motion import SKELETONS, UNITS_MM, Motion, motion_of_positions, motion_of_rotations, unit_mm
+from utils.mocap.motion import UNITS_MM, Motion, motion_of_positions, motion_of_rotations, unit_mm
 
 # Rest directions that a skeleton must share with the benchmark's, or its rotations mean another pose.
 LIMBS = ('LeftLeg', 'LeftFoot', 'LeftForeArm', 'LeftHand', 'RightLeg', 'RightFoot', 'RightForeArm', 'RightHand')
@@ -58,7 +59,7 @@ def read_positions(path: Path, dataset: str, fps: float | None, units: str | Non
 
 def read_benchmark(path: Path, dataset: str, fps: float | None) -> Motion:
     """A text file in the benchmark's layout. CMU's root turns, which it puts together in the wrong order, are put right."""
-    skeleton = SKELETONS[dataset]
+    skeleton = dataset_named(dataset).skeleton
     rows = read_numbers(path, 3 + 3 * len(skeleton.joints))
     root, unit = Rotation.from_rotvec(rows[:, 3:6]).inv(), 1.0
     if dataset == 'cmu':

@@ -11,9 +11,10 @@ from torch import nn
 
 from utils.common.errors import InputError
 from utils.common.files import whole_file, write_text
+from utils.data.lookup import dataset_named
 from utils.data.skeleton import Skeleton
 from utils.evaluate.metrics import complete_joints
-from utils.mocap.motion import SKELETONS, Motion, motion_of_positions
+from utils.mocap.motion import Motion, motion_of_positions
 from utils.predict.trained import checkpoint_path, load_trained
 
 
@@ -42,7 +43,7 @@ class Predictor:
 
     @property
     def skeleton(self) -> Skeleton:
-        return SKELETONS[self.dataset]
+        return dataset_named(self.dataset).skeleton
 
     @property
     def fps(self) -> float:
