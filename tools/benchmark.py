@@ -17,8 +17,7 @@ os.environ.setdefault('KINETO_LOG_LEVEL', '99')  # the profiler's own messages; 
 
 import torch
 
-from opt import at_least
-from utils.common.cli import run_tool, tool_parser
+from utils.common.cli import at_least, run_tool, tool_parser
 from utils.common.errors import InputError
 from utils.common.files import write_text
 from utils.data.dataset import Dataset

@@ -7,8 +7,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from opt import at_least
-from utils.common.cli import run_tool, tool_parser
+from utils.common.cli import at_least, run_tool, tool_parser
 from utils.common.errors import InputError
 from utils.data.skeleton import CMU, H36M, THREEDPW
 from utils.data.synthetic import files as sample

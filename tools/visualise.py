@@ -9,8 +9,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import torch
 from torch import Tensor
 
-from opt import at_least
-from utils.common.cli import run_tool, tool_parser
+from utils.common.cli import at_least, run_tool, tool_parser
 from utils.common.errors import InputError
 from utils.data.dataset import find_root
 from utils.data.synthetic.files import is_sample

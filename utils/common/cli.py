@@ -1,11 +1,37 @@
 """What all commands share: a parser whose mistakes are one line, --version, and exit codes."""
 import argparse
+import math
 import sys
 from collections.abc import Callable, Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from utils.common.checkpoint import environment
 from utils.common.errors import InputError
+
+
+def at_least(least: float, kind: type = int, *, most: float = 10**6, below: float = math.inf) -> Any:
+    """Makes an argparse type: a finite number of a kind, from `least` up.
+
+    most: the largest, of whole numbers a million unless given; of others only where given.
+    below: a bound that is itself too large.
+    """
+    if kind is float and most == 10**6:
+        most = math.inf
+
+    def parse(text: str) -> float:
+        value = kind(text)
+        if value < least:
+            raise argparse.ArgumentTypeError(f'{text} is below {least}')
+        if not math.isfinite(value):
+            raise argparse.ArgumentTypeError(f'{text} is not finite')
+        if value > most:
+            raise argparse.ArgumentTypeError(f'{text} is above {most}')
+        if value >= below:
+            raise argparse.ArgumentTypeError(f'{text}: must be below {below}')
+        return value
+
+    parse.__name__ = 'whole number' if kind is int else 'number'
+    return parse
 
 
 class Parser(argparse.ArgumentParser):
