@@ -133,8 +133,21 @@ OLDER = {option.name: option.default if option.older is None else option.older f
 
 
 def completed(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Adds to a checkpoint's settings what options mean that came after it."""
-    return OLDER | dict(settings)
+    """Adds to a checkpoint's settings what options mean that came after it, and checks those that a network depends on.
+
+    ValueError where a value is none that the command line would take.
+    """
+    whole = OLDER | dict(settings)
+    for option in OPTIONS:
+        if option.role == 'run' or option.default is False:
+            continue
+        try:
+            whole[option.name] = value = option.kind(str(whole[option.name]))
+        except (ValueError, argparse.ArgumentTypeError) as error:
+            raise ValueError(f'{option.name}: {error}') from None
+        if option.choices and value not in option.choices:
+            raise ValueError(f'{option.name}: {value} is none of {", ".join(option.choices)}')
+    return whole
 
 
 def parser(dataset: str, title: str, defaults: dict[str, Any]) -> Parser:

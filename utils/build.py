@@ -1,20 +1,62 @@
-"""Where options stop: builds what a run needs from a mapping of settings.
+"""Where options stop: builds network, windows, loss and training settings from a mapping of settings.
 
-The settings are the parsed options (`vars(options)`), or those that a checkpoint holds.
+The settings are the parsed options, or those that a checkpoint holds: there, options that came later mean what
+opt.py says of checkpoints from before them.
 """
 from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
+import torch
+
 from model.ksof import KSOF
+from model.losses import KSOFLoss
+from opt import completed
+from utils.data.augment import Augmentation
+from utils.data.lookup import dataset_named
+from utils.data.windows import Windows, build_windows
+from utils.train.settings import TrainSettings
 
 Settings = Mapping[str, Any]
 
 
 def build_network(settings: Settings) -> KSOF:
     """Builds the untrained network."""
+    settings = completed(settings)
     without = settings['without']
     return KSOF(node_n=settings['node_n'], input_n=settings['input_n'], output_n=settings['output_n'],
                 dct_n=settings['dct_n'], num_gcn=settings['num_gcn'], d_model=settings['d_model'],
                 dropout=settings['dropout'], tcn_axis=settings['tcn_axis'], topk=settings['topk'],
                 gates=without != 'gates', fusion_residual=without != 'fusion_residual',
                 norm='layer' if without == 'batch_norm' else 'batch')
+
+
+def build_loss(settings: Settings) -> KSOFLoss:
+    """Builds the training loss."""
+    settings = completed(settings)
+    return KSOFLoss(settings['jps_weight'], settings['velocity_weight'], settings['near_frames'],
+                    learned_weights=settings['without'] != 'loss_weights')
+
+
+def load_windows(settings: Settings, root: Path, split: str, device: torch.device) -> Windows:
+    """Reads the windows of 'train', 'validation' or 'test'. Those of training are changed each time they are taken.
+
+    root: the dataset's own folder.
+    """
+    settings = completed(settings)
+    dataset = dataset_named(settings['dataset'])
+    windows = build_windows(dataset, root, split, input_n=settings['input_n'], output_n=settings['output_n'],
+                            dct_n=settings['dct_n'], skip_rate=settings['skip_rate'],
+                            test_sample_num=settings['test_sample_num'], device=device,
+                            allow_missing=settings['allow_missing'])
+    if split == 'train' and any(settings[name] for name in ('mirror', 'reverse', 'stretch', 'shift')):
+        windows.augmentation = Augmentation(settings['mirror'], settings['reverse'], settings['stretch'], settings['shift'],
+                                            torch.tensor(dataset.skeleton.opposite, device=device))
+    return windows
+
+
+def train_settings(settings: Settings) -> TrainSettings:
+    """Picks what training reads."""
+    settings = completed(settings)
+    return TrainSettings(**{field.name: settings[field.name] for field in fields(TrainSettings)})

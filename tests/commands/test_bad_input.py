@@ -329,8 +329,8 @@ def test_checkpoints_of_other_content(command, tmp_path, capsys):
     path = tmp_path / 'run' / 'ckpt_best.pth.tar'
     good = torch.load(path, weights_only=True)
     read_by_both = [{'options': 'none'}, {'model': []}, {'epoch': 'three'}, {'model': {}}, {'model': {'a': torch.zeros(1)}}]
-    read_to_go_on = [{'history': 3}, {'progress': {'colour': 'red'}}, {'optimiser': {}}, {'random': {'cpu': torch.zeros(3)}},
-                     {'schedule': None}, {'criterion': 1}, {'training_windows': []}]
+    read_to_go_on = [{'history': 3}, {'progress': {'colour': 'red'}}, {'optimizer': {}}, {'random': {'cpu': torch.zeros(3)}},
+                     {'lr_scheduler': None}, {'criterion': 1}, {'training_windows': []}]
     for action, spoils in (('--is_eval', read_by_both), ('--is_load', read_by_both + read_to_go_on)):
         for spoil in spoils:
             torch.save(good | spoil, path)

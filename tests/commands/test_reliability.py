@@ -14,13 +14,14 @@ from main_cmu_3d import DEFAULTS
 from model.losses import KSOFLoss
 from opt import parse
 from tests.conftest import PROJECT, TINY, weights
-from utils.build import build_network
+from utils.build import build_loss, build_network, load_windows, train_settings
 from utils.common import checkpoint
 from utils.common.errors import DivergedError
+from utils.common.run_folder import lock_run
 from utils.data.cmu import DATASET
 from utils.data.dataset import find_root
-from utils.run import load_windows, main
-from utils.train.engine import epoch_order, train_epoch
+from utils.run import main
+from utils.train.engine import epoch_order, mean_terms, train_epoch
 from utils.train.loop import build_training
 
 KILLS = int(os.environ.get('KSOF_KILLS', '30'))
@@ -149,7 +150,7 @@ def test_going_on_with_other_settings_is_refused(command, capsys, setting, value
 def test_a_folder_in_use_is_refused(command, tmp_path, capsys):
     assert command('--epoch', '1') == 0
     before = weights(tmp_path / 'run')
-    lock = checkpoint.lock_run(tmp_path / 'run')
+    lock = lock_run(tmp_path / 'run')
     for more in ([], ['--is_load']):
         capsys.readouterr()
         assert command('--epoch', '2', *more) == 2
@@ -167,18 +168,19 @@ def training(sample_cmu, tmp_path):
     options = parse('cmu', 'CMU mocap', DEFAULTS, node_n=75, argv=['--data_dir', str(sample_cmu), *TINY])
     root, device = find_root(str(sample_cmu), DATASET), torch.device('cpu')
     torch.manual_seed(0)
-    windows = load_windows(DATASET, root, 'train', options, device)
+    windows = load_windows(vars(options), root, 'train', device)
     frames = windows.frames.clone()
     frames[windows.starts[0] + 3] = torch.inf
-    return build_training(build_network(vars(options)), {'train': replace(windows, frames=frames)}, DATASET.skeleton, options,
-                          tmp_path / 'run')
+    return build_training(build_network(vars(options)), build_loss(vars(options)), {'train': replace(windows, frames=frames)},
+                          DATASET.skeleton, train_settings(vars(options)), folder=tmp_path / 'run', options=vars(options))
 
 
 def one_epoch(training, **options):
     windows = training.windows['train']
-    return train_epoch(training.model, training.criterion, windows, training.optimiser, training.schedule, training.progress,
-                       batch_size=16, clip_norm=1.0, order=epoch_order(len(windows), seed=0, epoch=1), title='epoch 1/1',
-                       stop=lambda: False, after_reading=lambda: None, **options)
+    for _ in train_epoch(training.state, windows, replace(training.settings, **options),
+                         order=epoch_order(len(windows), seed=0, epoch=1), title='epoch 1/1'):
+        pass
+    return mean_terms(training.state.progress)
 
 
 def test_a_bad_step_is_named_with_its_files(training):
@@ -187,16 +189,16 @@ def test_a_bad_step_is_named_with_its_files(training):
     position = epoch_order(len(training.windows['train']), seed=0, epoch=1).tolist().index(0)
     assert f'epoch 1/1, step {position // 16 + 1}: ' in str(error.value) and 'fused nan' in str(error.value)
     assert 'train/basketball/basketball_1.txt' in str(error.value) and '\n' not in str(error.value)
-    assert all(p.isfinite().all() for p in training.model.parameters()), 'the bad step changed no weight'
+    assert all(p.isfinite().all() for p in training.state.model.parameters()), 'the bad step changed no weight'
 
 
 def test_bad_steps_can_be_skipped(training):
     means = one_epoch(training, skip_bad_steps=1)
-    assert training.progress.bad_steps == 1 and training.progress.step == 9
+    assert training.state.progress.bad_steps == 1 and training.state.progress.step == 9
     assert all(abs(value) < 1e6 for value in means.values())
-    assert all(value.isfinite().all() for value in training.model.state_dict().values())
-    assert all(state['step'] == 8 for state in training.optimiser.state.values())
-    assert isinstance(training.criterion, KSOFLoss) and training.criterion.log_a.isfinite()
+    assert all(value.isfinite().all() for value in training.state.model.state_dict().values())
+    assert all(state['step'] == 8 for state in training.state.optimizer.state.values())
+    assert isinstance(training.state.criterion, KSOFLoss) and training.state.criterion.log_a.isfinite()
 
 
 def test_memory_and_open_files_do_not_grow(command, tmp_path):

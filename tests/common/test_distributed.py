@@ -12,12 +12,12 @@ import torch
 from main_cmu_3d import DEFAULTS
 from opt import parse
 from tests.conftest import PROJECT, TINY, weights
-from utils.build import build_network
+from utils.build import build_loss, build_network, load_windows, train_settings
 from utils.common import checkpoint, distributed
 from utils.data.cmu import DATASET
 from utils.data.dataset import find_root
-from utils.run import load_windows
-from utils.train.engine import epoch_order, evaluate, train_step
+from utils.evaluate.scoring import evaluate
+from utils.train.engine import epoch_order, train_step
 from utils.train.loop import build_training
 
 LIMIT_S = 120  # of one command; then torchrun is told to end its processes
@@ -46,13 +46,15 @@ def network_and_windows(data):
     model = build_network(vars(options))
     for tensor in (*model.parameters(), *(norm.running_mean for norm in model.modules() if hasattr(norm, 'running_mean'))):
         tensor.data += 0.05 * torch.randn_like(tensor)
-    windows = {split: load_windows(DATASET, root, split, options, device) for split in ('train', 'test')}
-    return build_training(model.eval(), windows, DATASET.skeleton, options, root), windows['test']
+    windows = {split: load_windows(vars(options), root, split, device) for split in ('train', 'test')}
+    training = build_training(model.eval(), build_loss(vars(options)), windows, DATASET.skeleton, train_settings(vars(options)),
+                              folder=root, options=vars(options))
+    return training, windows['test']
 
 
 def scores(training, windows, batch_size):
     """Errors of every window."""
-    return evaluate(lambda *views: training.model(*views).fused, windows, DATASET.skeleton, batch_size=batch_size, title='')
+    return evaluate(lambda *views: training.state.model(*views).fused, windows, DATASET.skeleton, batch_size=batch_size, title='')
 
 
 def one_step(training, windows, together):
@@ -61,11 +63,11 @@ def one_step(training, windows, together):
     Returns gradients, all weights in one tensor (Adam makes something of gradients that are next to nothing), loss terms.
     """
     own = distributed.own_windows(epoch_order(len(windows), seed=0, epoch=1)[:together], together // distributed.processes())
-    train_step(training.model, training.criterion, windows.batch(own), training.optimiser, training.schedule,
-               training.progress, clip_norm=1e9, guard=False)
-    parameters = [*training.model.parameters(), *training.criterion.parameters()]
+    state = training.state
+    train_step(state, windows.batch(own), replace(training.settings, clip_norm=1e9))
+    parameters = [*state.model.parameters(), *state.criterion.parameters()]
     return [p.grad.clone() for p in parameters], [torch.cat([p.detach().flatten() for p in parameters])], [
-        training.progress.sums]
+        state.progress.sums]
 
 
 # The CMU main, with more done at its end, or in which the second process meets its fate in a step.
@@ -109,7 +111,7 @@ def compare(data, folder):
     done = one_step(training, windows, 32)
     frames = torch.full_like(windows.frames, torch.inf) if distributed.rank() else windows.frames
     bad = one_step(training, replace(windows, frames=frames), 32)
-    torch.save([errors, done, bad[1], training.progress.bad_steps], f'{folder}/{distributed.rank()}.pt')
+    torch.save([errors, done, bad[1], training.state.progress.bad_steps], f'{folder}/{distributed.rank()}.pt')
 
 
 @pytest.fixture(scope='module')

@@ -9,8 +9,7 @@ from model.ksof import KSOF, Prediction
 from model.losses import KSOFLoss
 from opt import parse
 from tests.conftest import TINY
-from utils.common.precision import tf32, use_tf32
-from utils.run import choose_precision
+from utils.common.precision import choose_precision, tf32, use_tf32
 from utils.train.engine import predict_mixed
 from utils.train.optimizer import compiled
 
@@ -55,10 +54,9 @@ def test_loss_is_taken_in_float32_of_what_the_network_predicts_in_autocast(amp):
 
 
 def test_number_formats_for_cuda_are_left_out_elsewhere(caplog):
-    options = settings('--amp', '--tf32')
     with caplog.at_level('WARNING', 'ksof'):
-        choose_precision(options, torch.device('cpu'))
-    assert not options.amp and not options.tf32
+        usable = choose_precision(vars(settings('--amp', '--tf32')), torch.device('cpu'))
+    assert not usable['amp'] and not usable['tf32']
     assert caplog.messages == ['--amp is for CUDA: left out on cpu', '--tf32 is for CUDA: left out on cpu']
     assert tf32_for_convolutions_and_products() == (False, False)
 
@@ -100,7 +98,7 @@ def test_compiled_network_trains_as_the_plain_one(backend, monkeypatch):
                                                                                    fullgraph=True))
     torch.manual_seed(0)
     model = KSOF(**SIZES)
-    fast = compiled(model, settings('--compile'))
+    fast = compiled(model)
     observed = 100 * torch.randn(4, 10, 12)
     gradients = []
     for network in (model, fast):

@@ -9,7 +9,7 @@ import torch
 from main_cmu_3d import DEFAULTS
 from model.ksof import Prediction
 from model.losses import KSOFLoss, mpjpe
-from opt import RECIPES, parse
+from opt import RECIPES, completed, parse
 from tests.conftest import weights
 from utils.common import checkpoint
 from utils.evaluate.symmetry import SymmetryAverage
@@ -17,6 +17,9 @@ from utils.predict.trained import load_trained
 from utils.train import engine
 from utils.train.engine import epoch_order
 
+# Settings that came after the first checkpoints.
+NEWER = ('without', 'symmetry', 'velocity_weight', 'near_frames', 'mirror', 'reverse', 'stretch', 'shift', 'balance',
+         'average', 'amp', 'tf32', 'compile')
 ALL = ['--recipe', 'accurate', '--average', '0.8']
 
 
@@ -76,9 +79,9 @@ def test_the_average_is_what_is_scored_and_it_is_an_average(command, tmp_path, m
     """After one step the average is the weights; later it is the recursion that its decay says, which grows to its value."""
     trail, train_step = [], engine.train_step
 
-    def recorded(model, *arguments, **options):
-        train_step(model, *arguments, **options)
-        trail.append({name: value.clone() for name, value in model.state_dict().items()})
+    def recorded(state, *arguments, **options):
+        train_step(state, *arguments, **options)
+        trail.append({name: value.clone() for name, value in state.model.state_dict().items()})
 
     monkeypatch.setattr(engine, 'train_step', recorded)
     assert command('--average', '0.3', '--epoch', '1') == 0
@@ -129,17 +132,17 @@ def test_a_run_goes_on_with_the_same_recipe_only(command, capsys):
 
 def test_what_earlier_versions_did_is_what_the_defaults_mean():
     defaults = settings()
-    assert {name: defaults[name] for name in checkpoint.NEWER_SETTINGS} == checkpoint.NEWER_SETTINGS
+    assert {name: completed({})[name] for name in NEWER} == {name: defaults[name] for name in NEWER}
 
 
 def test_a_checkpoint_from_before_these_settings_is_one_without_them(command, tmp_path, capsys):
     assert command('--epoch', '1') == 0
     path = tmp_path / 'run' / 'ckpt_best.pth.tar'
     state = checkpoint.load(path)
-    for name in checkpoint.NEWER_SETTINGS:
+    for name in NEWER:
         del state['options'][name]
     checkpoint.save(path, state)
-    assert load_trained(path).options.symmetry == 'off'
+    assert load_trained(path).settings['symmetry'] == 'off'
     assert command('--is_eval') == 0
     assert command('--is_eval', '--symmetry', 'average') == 2
     assert 'was made with --symmetry off' in capsys.readouterr().err
@@ -148,4 +151,4 @@ def test_a_checkpoint_from_before_these_settings_is_one_without_them(command, tm
 def test_what_a_run_was_evaluated_with_is_what_tools_use(command, tmp_path):
     assert command(*ALL, '--epoch', '1') == 0
     trained = load_trained(tmp_path / 'run' / 'ckpt_best.pth.tar')
-    assert trained.options.symmetry == 'average' and isinstance(trained.model, SymmetryAverage)
+    assert trained.settings['symmetry'] == 'average' and isinstance(trained.model, SymmetryAverage)

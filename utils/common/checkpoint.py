@@ -1,85 +1,24 @@
-"""Run folders and checkpoints: everything needed to go on, in one dictionary of tensors and plain containers."""
-import json
+"""Checkpoint files: everything needed to resume, in one dictionary of tensors and plain containers."""
 import logging
 import os
-import platform
 import shutil
-import subprocess
 import warnings
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy
 import torch
-from filelock import FileLock, Timeout
 
-from utils.common import distributed
 from utils.common.errors import InputError
-from utils.common.files import UNFINISHED, remove_leftovers, whole_file, write_text
+from utils.common.files import UNFINISHED, whole_file
 
 log = logging.getLogger('ksof')
-PROJECT = Path(__file__).resolve().parents[2]
-RUNS = PROJECT / 'checkpoint'
 LAST, BEST, PREVIOUS = 'ckpt_last.pth.tar', 'ckpt_best.pth.tar', 'ckpt_previous.pth.tar'
-LOCK = 'run.lock'
-# Settings that earlier versions did not have, with the values that mean what those did.
-NEWER_SETTINGS = {'without': 'nothing', 'symmetry': 'off', 'velocity_weight': 0.0, 'near_frames': 0.0, 'mirror': 0.0,
-                  'reverse': 0.0, 'stretch': 0.0, 'shift': 0.0, 'balance': 0.0, 'average': 0.0, 'amp': False, 'tf32': False,
-                  'compile': False}
+OLDER_KEYS = {'optimiser': 'optimizer', 'schedule': 'lr_scheduler'}  # as earlier versions wrote them
 
 Checkpoint = dict[str, Any]
-
-
-def lock_run(folder: Path) -> FileLock:
-    """Make the run folder and hold it until this process ends. InputError if another live run does, or it cannot be made."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / LOCK, timeout=0)
-        lock.acquire()
-        remove_leftovers(folder)
-    except Timeout:
-        raise InputError(f'{folder}: is in use by another run; wait for it, or give this one another --exp') from None
-    except OSError as error:
-        raise InputError(f'{folder}: the run folder cannot be written: {error.strerror}') from None
-    return lock
-
-
-def start_run(folder: Path, options: dict[str, Any]) -> FileLock:
-    """Lock the run folder and save options, git revision and versions in it; an earlier run there is moved aside."""
-    lock = lock_run(folder)
-    if (folder / LAST).exists():
-        number = next(n for n in range(1, 10**6) if not folder.with_name(f'{folder.name}.{n}').exists())
-        kept = folder.rename(folder.with_name(f'{folder.name}.{number}'))
-        log.warning('%s held an earlier run, now moved to %s (add --is_load to go on with a run instead)', folder, kept)
-        lock.release()
-        lock = lock_run(folder)
-    made = {'options': options, **environment(), 'processes': distributed.processes()}
-    write_text(folder / 'options.json', json.dumps(made, indent=2) + '\n')
-    return lock
-
-
-def environment() -> dict[str, Any]:
-    """Git revision and versions behind a result."""
-    git = ['git', '-C', str(PROJECT)]
-    try:
-        revision = subprocess.run([*git, 'rev-parse', 'HEAD'], capture_output=True, text=True, check=True).stdout.strip()
-        changed = subprocess.run([*git, 'status', '--porcelain', '-uno'], capture_output=True, text=True, check=True).stdout
-        revision += ' with uncommitted changes' if changed else ''
-    except (OSError, subprocess.CalledProcessError):
-        revision = 'unknown: not a git checkout'
-    return {'git_revision': revision, 'python': platform.python_version(), 'torch': torch.__version__,
-            'numpy': numpy.__version__, 'threads': torch.get_num_threads()}
-
-
-def random_states(device: torch.device) -> dict[str, torch.Tensor]:
-    """States of the generators that dropout draws from."""
-    states = {'cpu': torch.get_rng_state()}
-    if device.type == 'cuda':
-        states['cuda'] = torch.cuda.get_rng_state(device)
-    return states
 
 
 def save(path: Path, state: Checkpoint) -> None:
@@ -124,8 +63,7 @@ def load(path: Path) -> Checkpoint:
     wrong = [name for name, kind in wanted.items() if not isinstance(state, dict) or not isinstance(state.get(name), kind)]
     if wrong:
         raise InputError(f'{path}: is not a checkpoint of this project (no {", ".join(wrong)})')
-    state['options'] = NEWER_SETTINGS | state['options']
-    return state
+    return {OLDER_KEYS.get(name, name): value for name, value in state.items()}
 
 
 def reason_of(error: Exception) -> str:
@@ -155,16 +93,11 @@ def load_last(folder: Path) -> tuple[Checkpoint, Path]:
         return load(previous), previous
 
 
-def check_settings(state: Checkpoint, options: dict[str, Any], names: tuple[str, ...], path: Path) -> None:
-    """InputError naming the first of the given settings in which a checkpoint differs from this command."""
+def check_settings(theirs: Mapping[str, Any], ours: Mapping[str, Any], names: Sequence[str], path: Path) -> None:
+    """InputError naming the first of the given settings in which a checkpoint differs from this command.
+
+    theirs: the checkpoint's settings; ours: this command's; path: the checkpoint.
+    """
     for name in names:
-        theirs, ours = state['options'].get(name), options[name]
-        if theirs != ours:
-            raise InputError(f'{path}: was made with --{name} {theirs}, this command says {ours}')
-
-
-def restore_random_states(states: dict[str, torch.Tensor], device: torch.device) -> None:
-    """Put the generators back to where `random_states` found them."""
-    torch.set_rng_state(states['cpu'])
-    if device.type == 'cuda' and 'cuda' in states:
-        torch.cuda.set_rng_state(states['cuda'], device)
+        if theirs[name] != ours[name]:
+            raise InputError(f'{path}: was made with --{name} {theirs[name]}, this command says {ours[name]}')

@@ -1,12 +1,21 @@
 """What all commands share: a parser whose mistakes are one line, --version, and exit codes."""
 import argparse
+import errno
+import logging
 import math
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
-from utils.common.checkpoint import environment
-from utils.common.errors import InputError
+import torch
+
+from utils.common import distributed
+from utils.common.environment import environment
+from utils.common.errors import DivergedError, InputError, Stopped
+
+log = logging.getLogger('ksof')
+# A file could not be written although its place can be used. 0: a checkpoint that says so itself.
+EXHAUSTED = (0, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
 
 def at_least(least: float, kind: type = int, *, most: float = 10**6, below: float = math.inf) -> Any:
@@ -66,18 +75,49 @@ def tool_parser(description: str) -> Parser:
     return parser
 
 
+def log_to_terminal() -> None:
+    """Sends messages to stderr as they are; tables alone go to stdout."""
+    log.handlers = [logging.StreamHandler(sys.stderr)]
+    log.setLevel(logging.ERROR if distributed.rank() else logging.INFO)
+    log.propagate = False
+
+
 def run_tool(main: Callable[[Sequence[str] | None], None], argv: Sequence[str] | None = None) -> int:
-    """Do a tool's work and return its exit code: 0, 2 with one line for input that cannot be used, 130 for Ctrl-C."""
+    """Does a tool's work and returns its exit code."""
+    return exit_code(lambda: main(argv))
+
+
+def exit_code(work: Callable[[], object], *, out_of_memory: str = 'not enough memory',
+              interrupted: str = 'stopped') -> int:
+    """Does a command's work and returns its exit code. What goes wrong is one line on stderr.
+
+    0: done. 2: something given cannot be used. 1: the work cannot be finished: a diverged loss, no memory, a full disk.
+    128 + N: stopped by signal N, which is 130 for Ctrl-C and 143 for SIGTERM.
+    """
     try:
-        main(argv)
+        work()
     except InputError as error:
-        print(f'error: {error}', file=sys.stderr)
+        distributed.say(f'error: {error}')
         return 2
+    except DivergedError as error:
+        distributed.say(f'error: {error}')
+        return 1
+    except (MemoryError, torch.OutOfMemoryError):
+        distributed.say(f'error: {out_of_memory}')
+        return 1
     except OSError as error:
         where = f'{error.filename}: ' if error.filename else ''
-        print(f'error: {where}{error.strerror or error}', file=sys.stderr)
-        return 2
+        distributed.say(f'error: {where}{error.strerror or error}')
+        return 1 if error.errno in EXHAUSTED else 2
+    except Stopped as stopped:
+        distributed.say(f'{stopped}; the same command with --is_load goes on')
+        return 128 + stopped.number
     except KeyboardInterrupt:
-        print('\nstopped', file=sys.stderr)
+        distributed.say(f'\n{interrupted}')
         return 130
+    except RuntimeError as error:
+        if not distributed.is_lost(error):
+            raise
+        distributed.say('error: another process of this run has ended: see what it, or torchrun, says of it')
+        return 1
     return 0

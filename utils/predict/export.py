@@ -39,7 +39,7 @@ class Fused(nn.Module):
 def export_program(trained: Trained) -> ExportedProgram:
     """The network in evaluation mode as a graph, for any batch size. Weight normalisation is folded into the weights."""
     # Built anew: a deep copy would share the classes that hold the weight normalisation.
-    model = scored_network(build_network(vars(trained.options)), trained.options.symmetry, trained.reader.skeleton).eval()
+    model = scored_network(build_network(trained.settings), trained.settings['symmetry'], trained.dataset.skeleton).eval()
     model.load_state_dict(trained.model.state_dict())
     for module in list(model.modules()):
         if parametrize.is_parametrized(module):
@@ -50,9 +50,9 @@ def export_program(trained: Trained) -> ExportedProgram:
 
 def description(trained: Trained) -> dict[str, Any]:
     """What someone who has nothing but the file must know."""
-    options, skeleton = trained.options, trained.reader.skeleton
-    return {'dataset': options.dataset, 'input': f'observed: float32 (batch, {options.input_n}, {options.node_n})',
-            'output': f'fused: float32 (batch, {options.output_n}, {options.node_n})',
+    settings, skeleton = trained.settings, trained.dataset.skeleton
+    return {'dataset': settings['dataset'], 'input': f'observed: float32 (batch, {settings["input_n"]}, {settings["node_n"]})',
+            'output': f'fused: float32 (batch, {settings["output_n"]}, {settings["node_n"]})',
             'coordinates': 'x, y, z of each joint in turn, root-centred in the body\'s frame, in the benchmark\'s mm',
             'mm_scale_to_true': skeleton.mm_scale_to_true, 'frames_per_second': 1000 / skeleton.true_ms_per_frame,
             'joints': [skeleton.joints[joint] for joint in skeleton.predicted]}
@@ -105,9 +105,9 @@ def onnx_runner(path: Path) -> Run:
 
 def poses(trained: Trained, batch: int, seed: int = 0) -> Tensor:
     """Invented observed poses (B, T_in, N) in mm: joints within a body's size that wander a few mm a frame."""
-    options, generator = trained.options, torch.Generator().manual_seed(seed)
-    first = torch.randn(batch, 1, options.node_n, generator=generator) * 300
-    return first + torch.randn(batch, options.input_n, options.node_n, generator=generator).mul(5).cumsum(1)
+    settings, generator = trained.settings, torch.Generator().manual_seed(seed)
+    first = torch.randn(batch, 1, settings['node_n'], generator=generator) * 300
+    return first + torch.randn(batch, settings['input_n'], settings['node_n'], generator=generator).mul(5).cumsum(1)
 
 
 @torch.inference_mode()

@@ -111,7 +111,7 @@ class Predictor:
 def load_predictor(path: str | Path) -> Predictor:
     """The network in a checkpoint, or the best one in a run folder, on the CPU. InputError if it cannot be used."""
     trained = load_trained(checkpoint_path(Path(path)))
-    return Predictor(trained.model, trained.reader.name, trained.options.input_n, trained.options.output_n)
+    return Predictor(trained.model, trained.dataset.name, trained.settings['input_n'], trained.settings['output_n'])
 
 
 def write_forecast(path: Path, forecast: Forecast) -> None:

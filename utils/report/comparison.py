@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from utils.common import checkpoint
+from utils.common.run_folder import RUNS
 from utils.common.errors import InputError
 from utils.report.page import (
     BASELINES,
@@ -48,7 +49,7 @@ class Run:
 
 def load_run(path: Path) -> Run:
     """A run by its folder, its name under checkpoint/, or its results.json. InputError where there is nothing usable."""
-    path = path if path.exists() else checkpoint.RUNS / path
+    path = path if path.exists() else RUNS / path
     if not path.exists():
         raise InputError(f'{path}: no such run')
     file = path / 'results.json' if path.is_dir() else path

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from utils.data.skeleton import Skeleton
 from utils.evaluate.metrics import ActionTable
-from utils.train.engine import FrameErrors
+from utils.evaluate.scoring import FrameErrors
 
 Motion = dict[str, dict[str, ActionTable]]  # measure -> method -> table
 ERRORS, ACCELERATION, TRUTH = ('acceleration error', 'bone-length error'), 'acceleration', 'truth'

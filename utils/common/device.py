@@ -1,0 +1,31 @@
+"""The device that a command computes on."""
+import logging
+
+import torch
+
+from utils.common import distributed
+from utils.common.errors import InputError
+
+log = logging.getLogger('ksof')
+
+
+def choose_device(name: str) -> torch.device:
+    """Returns the device of --cuda_idx; the CPU, with one warning, where CUDA or MPS is asked for and not there.
+
+    InputError where the name is no device, or the machine has no GPU of that number.
+    """
+    try:
+        device = distributed.own_device(torch.device(name))
+    except RuntimeError:
+        raise InputError(f'--cuda_idx {name}: not a device; use cuda:0, mps or cpu') from None
+    if device.type == 'cuda':
+        count = torch.cuda.device_count()
+        if count and (device.index or 0) >= count:
+            raise InputError(f'--cuda_idx {name}: this machine has cuda:0 to cuda:{count - 1}')
+        available = count > 0
+    else:
+        available = device.type == 'cpu' or (device.type == 'mps' and torch.backends.mps.is_available())
+    if not available:
+        log.warning('--cuda_idx %s is not available here: using the CPU', name)
+        return torch.device('cpu')
+    return device

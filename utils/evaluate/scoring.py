@@ -1,0 +1,60 @@
+"""The one evaluation loop: errors of a predictor on every window of a split."""
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from utils.common import distributed
+from utils.data.skeleton import Skeleton
+from utils.data.windows import Batch, Windows
+from utils.evaluate.metrics import acceleration_errors, bone_length_errors, by_action, frame_errors
+
+
+class FrameErrors(NamedTuple):
+    """What is measured of every window at every frame, (W, T_out) on the CPU."""
+
+    all_joints: Tensor  # MPJPE over all joints, mm
+    predicted_joints: Tensor  # MPJPE over the predicted ones, mm
+    acceleration_error: Tensor  # over the predicted joints, mm per frame squared
+    own_acceleration: Tensor  # of the prediction, likewise
+    true_acceleration: Tensor  # of the ground truth, likewise
+    bone_length: Tensor  # mm
+
+
+@torch.inference_mode()
+def evaluate(predict: Callable[..., Tensor], windows: Windows, skeleton: Skeleton, *, batch_size: int,
+             title: str) -> FrameErrors:
+    """Measures a predictor's errors on every window. Several processes share the windows; each gets all errors.
+
+    predict: observed poses (B, T_in, N) in mm and their DCT coefficients (B, N, K) -> poses (B, T_out, N) in mm.
+    title: of the progress bar.
+    """
+    own = distributed.own_batches(len(windows), batch_size)
+
+    def errors(batch: Batch) -> tuple[Tensor, ...]:
+        predicted = predict(batch.observed, batch.coefficients)
+        return (*frame_errors(predicted, batch.future_all, skeleton),
+                *acceleration_errors(predicted, batch.future, batch.observed),
+                bone_length_errors(predicted, batch.future_all, skeleton))
+
+    batches = tqdm(windows.batches(batch_size, order=own), total=-(-len(own) // batch_size), desc=title, unit=' batches',
+                   leave=False, dynamic_ncols=True, disable=distributed.rank() > 0)
+    parts = [errors(batch) for batch in batches]
+    return FrameErrors(*(distributed.all_rows(torch.cat(part).cpu(), own, len(windows))
+                         for part in zip(*parts, strict=True)))
+
+
+def validate(network: nn.Module, windows: Windows, skeleton: Skeleton, *, batch_size: int) -> dict[str, float]:
+    """Returns means over the actions and all frames of the validation windows. The network is left in evaluation mode.
+
+    'validation', the number that selects an epoch: MPJPE, mm.
+    'acceleration_error', and 'acceleration' of the prediction itself: mm per frame squared.
+    """
+    network.eval()
+    errors = evaluate(lambda *views: network(*views).fused, windows, skeleton, batch_size=batch_size, title='validating')
+    measured = {'validation': errors.all_joints, 'acceleration_error': errors.acceleration_error,
+                'acceleration': errors.own_acceleration}
+    averages = {name: by_action(values, windows.action_index, windows.actions)['avg'] for name, values in measured.items()}
+    return {name: sum(average) / len(average) for name, average in averages.items()}
