@@ -15,10 +15,10 @@ import utils.train.engine
 from tests.conftest import PROJECT
 from tools.benchmark import main
 from utils.common.cli import run_tool
+from utils.data.dataset import find_root
 from utils.data.lookup import READERS
-from utils.speed import scaling
-from utils.speed.machine import QUICK
-from utils.speed.measure import PARTS, invented_training, measure_evaluation, settings, stepper
+from utils.speed.machine import measure_loading
+from utils.speed.measure import PARTS, measure_evaluation, settings, stepper, synthetic_training
 from utils.speed.tables import tables
 from utils.speed.timing import operations, operators, spread
 from utils.train.engine import REPORT_EVERY, epoch_order, train_epoch
@@ -28,7 +28,7 @@ SMALL = ['--num_gcn', '1', '--batch_size', '4', '--test_batch_size', '8']
 
 
 def small_training(dataset='cmu', more=(), frames=300):
-    return invented_training(settings(dataset, 1, [*SMALL, *more]), frames, CPU)
+    return synthetic_training(settings(dataset, 1, [*SMALL, *more]), frames, CPU)
 
 
 def products_by_hand(options):
@@ -61,7 +61,7 @@ def test_operations_are_those_of_the_products(dataset, more):
     forward, once = products_by_hand(options)
     encoding = 2 * options.node_n * options.input_n * options.dct_n  # done by the loader
     assert operations(stepper(training)) == pytest.approx(options.batch_size * (3 * forward - once + encoding), rel=1e-3)
-    evaluation = measure_evaluation(training, CPU, QUICK)
+    evaluation = measure_evaluation(training, CPU, seconds=0)
     assert evaluation['windows'] == 16
     assert evaluation['flop'] == pytest.approx(16 * (forward + encoding), rel=1e-3)
 
@@ -201,10 +201,9 @@ def test_the_tables_show_the_figures(figures):
 
 
 def test_the_users_cache_is_left_alone(tiny, tmp_path, monkeypatch):
-    from utils.speed.machine import measure_loading, roots
-
     monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
-    measure_loading(READERS['cmu'], roots(str(tiny), ['cmu'])['cmu'], settings('cmu', 1, SMALL), CPU, QUICK)
+    root = find_root(str(tiny), READERS['cmu'])
+    measure_loading(READERS['cmu'], root, settings('cmu', 1, SMALL), CPU, repeats=1)
     assert not list(tmp_path.iterdir()) and os.environ['XDG_CACHE_HOME'] == str(tmp_path)
 
 
@@ -231,28 +230,3 @@ def test_it_can_be_stopped(tmp_path):
     out, error = running.communicate(timeout=60)
     assert running.returncode == 130 and error == '\nstopped\n' and out == ''
     assert not list(tmp_path.iterdir())
-
-
-def test_the_model_of_several_devices():
-    work = scaling.Work(batch_size=32, parameters=1_000_000, flop=40e9, operators=100, norms=10)
-    cluster = scaling.Cluster('two', 2, bandwidth=1e9, latency=1e-3)
-    assert scaling.compute_time(work, graphs=False) == pytest.approx(2e-3)
-    assert scaling.compute_time(work._replace(operators=1000), graphs=False) == pytest.approx(5e-3)
-    assert scaling.compute_time(work._replace(operators=1000), graphs=True) == pytest.approx(2e-3)
-    assert scaling.exchange_time(work, cluster) == pytest.approx(1e-3 + 4e-3)  # 2 x 1/2 x 4 MB
-    hidden = 2 / 3 * 2e-3
-    assert scaling.efficiency(work, cluster) == pytest.approx(2e-3 / (2e-3 + 5e-3 - hidden))
-    assert scaling.efficiency(work, cluster, shared_norms=True) == pytest.approx(2e-3 / (2e-3 + 5e-3 - hidden + 20e-3))
-
-
-def test_the_document_has_the_computed_plan():
-    shown = (PROJECT / 'docs' / 'performance.md').read_text()
-    for table in scaling.plan(['h36m', 'cmu', '3dpw'], 16, []).split('\n\n'):
-        assert table in shown, f'replace the plan\'s tables by the output of tools/benchmark.py --plan:\n{table}'
-
-
-def test_counting_two_windows_is_counting_them_all():
-    few = scaling.work_of('cmu', 1, SMALL)
-    training = small_training()
-    assert few.flop == pytest.approx(operations(stepper(training)), rel=1e-9) and few.batch_size == 4
-    assert few.norms == 1 + 2 * 5 and few.operators % 100 == 0 <= few.operators - operators(stepper(training)) < 100

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from torch.optim.swa_utils import AveragedModel
+from torch.profiler import record_function
 from tqdm import tqdm
 
 from model.ksof import Prediction
@@ -112,18 +113,22 @@ def train_step(model: nn.Module, criterion: KSOFLoss, batch: Batch, optimiser: O
                progress: EpochProgress, *, clip_norm: float, guard: bool, amp: bool = False) -> None:
     """One step; weights stay as they are where loss or gradient is not finite. guard: so do the batch norms' averages."""
     kept = [buffer.clone() for buffer in model.buffers()] if guard else []
-    prediction = predict_mixed(model, batch.observed, batch.coefficients, amp=amp)
-    means = distributed.means_of_all(criterion.means(prediction, batch.future))
-    terms = criterion.combine(LossMeans(*means))
-    optimiser.zero_grad(set_to_none=True)
-    terms.total.backward()
-    parameters = [p for group in optimiser.param_groups for p in group['params']]
-    distributed.average([p.grad for p in parameters if p.grad is not None])
-    norm = nn.utils.clip_grad_norm_(parameters, clip_norm)
-    bad = ~(norm.isfinite() & terms.total.isfinite())
-    # Fused optimisers leave a step out on the device where this is 1: the way mixed precision skips overflown steps.
-    optimiser.found_inf = bad.float()  # type: ignore[attr-defined]
-    optimiser.step()
+    with record_function('forward'):  # the names under which a profiler shows a step's parts
+        prediction = predict_mixed(model, batch.observed, batch.coefficients, amp=amp)
+    with record_function('loss'):
+        means = distributed.means_of_all(criterion.means(prediction, batch.future))
+        terms = criterion.combine(LossMeans(*means))
+    with record_function('backward'):
+        optimiser.zero_grad(set_to_none=True)
+        terms.total.backward()
+        parameters = [p for group in optimiser.param_groups for p in group['params']]
+        distributed.average([p.grad for p in parameters if p.grad is not None])
+        norm = nn.utils.clip_grad_norm_(parameters, clip_norm)
+    with record_function('optimizer'):
+        bad = ~(norm.isfinite() & terms.total.isfinite())
+        # Fused optimisers leave a step out on the device where this is 1: the way mixed precision skips overflown steps.
+        optimiser.found_inf = bad.float()  # type: ignore[attr-defined]
+        optimiser.step()
     schedule.step()
     for buffer, before in zip(model.buffers(), kept, strict=False):
         buffer.copy_(torch.where(bad, before, buffer))
