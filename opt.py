@@ -24,7 +24,7 @@ class Option:
         'run' for what may change at any time.
     short: in the run folder's name, before the value; 'shape' options without it stand there only where chosen.
     accurate: the default under --recipe accurate.
-    older: the value that a checkpoint from before the option stands for, where that is not the default.
+    older: the value that a checkpoint from before the option stands for; None where there is no such checkpoint.
     """
 
     name: str
@@ -66,9 +66,9 @@ NETWORK = (
     Option('topk', 'in_place', 'TOP-K of the fusion: zero the weaker half, pack the stronger half by strength, or keep all',
            role='shape', choices=('in_place', 'packed', 'off')),
     Option('without', 'nothing', 'to see what a part brings: ' + '; '.join(f'{part}: {what}' for part, what in PARTS.items()),
-           role='shape', choices=('nothing', *PARTS)),
+           role='shape', choices=('nothing', *PARTS), older='nothing'),
     Option('symmetry', 'off', 'average: evaluate the mean of what the network makes of a window and of its mirror image, at '
-           f'twice the cost; {NOT_IN_PAPER}', role='shape', choices=('off', 'average'), accurate='average'),
+           f'twice the cost; {NOT_IN_PAPER}', role='shape', choices=('off', 'average'), older='off', accurate='average'),
 )
 LEARNING = (
     Option('epoch', 100, 'epochs to train in all', at_least(1)),
@@ -83,22 +83,22 @@ LEARNING = (
     Option('jps_weight', 1.0, 'weight of the squared joint point smoothness in the loss; 0 drops it', at_least(0, float),
            'training'),
     Option('velocity_weight', 0.0, f'weight of the error of velocities between frames in the loss; {NOT_IN_PAPER}',
-           at_least(0, float), 'training', accurate=5.0),
+           at_least(0, float), 'training', older=0.0, accurate=5.0),
     Option('near_frames', 0.0, 'predicted frame k counts k to the power of minus this in the error of the fused prediction '
            f'that training lowers; 0: all the same; {NOT_IN_PAPER}', at_least(0, float), 'training', metavar='POWER',
-           accurate=1.2),
+           older=0.0, accurate=1.2),
     Option('mirror', 0.0, f'share of training windows whose left and right change places, up to 1; {NOT_IN_PAPER}', share,
-           'training', accurate=0.5),
+           'training', older=0.0, accurate=0.5),
     Option('reverse', 0.0, f'share of training windows that run backwards, up to 1; {NOT_IN_PAPER}', share, 'training',
-           accurate=0.2),
+           older=0.0, accurate=0.2),
     Option('stretch', 0.0, f'training windows run up to 1 + this times faster or slower; {NOT_IN_PAPER}', at_least(0, float),
-           'training', accurate=0.2),
+           'training', older=0.0, accurate=0.2),
     Option('shift', 0.0, 'every coordinate of a training window moves by a constant of this standard deviation; '
-           f'{NOT_IN_PAPER}', at_least(0, float), 'training', metavar='MM', accurate=20.0),
+           f'{NOT_IN_PAPER}', at_least(0, float), 'training', metavar='MM', older=0.0, accurate=20.0),
     Option('balance', 0.0, 'draw an action\'s windows less often the more it has: 0 each once an epoch, 1 all actions equally '
-           f'often; {NOT_IN_PAPER}', at_least(0, float), 'training', accurate=0.5),
+           f'often; {NOT_IN_PAPER}', at_least(0, float), 'training', older=0.0, accurate=0.5),
     Option('average', 0.0, 'evaluate and save a running average of the weights that forgets by this factor a step, below 1; '
-           f'{NOT_IN_PAPER}', below_one, 'training', metavar='DECAY', accurate=0.998),
+           f'{NOT_IN_PAPER}', below_one, 'training', metavar='DECAY', older=0.0, accurate=0.998),
 )
 # What --recipe sets, beyond the paper; chosen on CMU validation data (docs/results.md).
 RECIPES: dict[str, dict[str, Any]] = {
@@ -109,10 +109,10 @@ STEPS = (
         choices=tuple(RECIPES)),
     Option('skip_bad_steps', 0, 'steps of an epoch that may be skipped for a loss or gradient that is not finite; one more '
            'stops', at_least(0)),
-    Option('amp', False, 'CUDA: train with products in bfloat16; evaluation stays in float32', role='training'),
-    Option('tf32', False, 'CUDA: train with float32 products in TF32; evaluation stays exact', role='training'),
+    Option('amp', False, 'CUDA: train with products in bfloat16; evaluation stays in float32', role='training', older=False),
+    Option('tf32', False, 'CUDA: train with float32 products in TF32; evaluation stays exact', role='training', older=False),
     Option('compile', False, 'train through torch.compile, on CUDA with CUDA graphs; the first step takes a minute',
-           role='training'),
+           role='training', older=False),
     Option('seed', 0, 'seed of weights, dropout and batch order', at_least(0, most=2**32 - 1), 'training'),
 )
 RUN = (
@@ -129,7 +129,8 @@ OPTIONS = tuple(option for group in GROUPS.values() for option in group)
 SHAPE = ('dataset', *(option.name for option in OPTIONS if option.role == 'shape'))
 # What must not change when a run is resumed, besides.
 TRAINING = tuple(option.name for option in OPTIONS if option.role == 'training')
-OLDER = {option.name: option.default if option.older is None else option.older for option in OPTIONS}
+# What a checkpoint means that lacks an option.
+OLDER = {option.name: option.older for option in OPTIONS if option.older is not None}
 
 
 def completed(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -139,7 +140,7 @@ def completed(settings: Mapping[str, Any]) -> dict[str, Any]:
     """
     whole = OLDER | dict(settings)
     for option in OPTIONS:
-        if option.role == 'run' or option.default is False:
+        if option.role == 'run' or option.default is False or option.name not in whole:
             continue
         try:
             whole[option.name] = value = option.kind(str(whole[option.name]))

@@ -17,9 +17,10 @@ import utils.run
 from main_cmu_3d import DEFAULTS
 from utils.build import build_network
 from utils.common import checkpoint
-from utils.common.cli import run_tool, tool_parser
+from utils.common.cli import log_to_terminal, run_tool, tool_parser
 from utils.common.errors import InputError
 from utils.common.files import write_text
+from utils.common.run_folder import RUNS
 from utils.data.cmu import DATASET
 from utils.data.dataset import find_root
 
@@ -67,7 +68,7 @@ def parse_arguments(argv: Sequence[str] | None) -> tuple[argparse.Namespace, lis
     parser.add_argument('--only', metavar='CHANGE', nargs='+', choices=tuple(CHANGES), default=[],
                         help='train these alone, not all of ' + ', '.join(CHANGES))
     parser.add_argument('--seeds', type=opt.at_least(0), nargs='+', default=[0, 1], help='train each with these')
-    parser.add_argument('--runs', metavar='DIR', type=Path, default=checkpoint.RUNS / 'ablations', help='where the runs are kept')
+    parser.add_argument('--runs', metavar='DIR', type=Path, default=RUNS / 'ablations', help='where the runs are kept')
     arguments, more = parser.parse_known_args(argv)
     for word in more:
         if word.split('=')[0] in OURS:
@@ -78,7 +79,7 @@ def parse_arguments(argv: Sequence[str] | None) -> tuple[argparse.Namespace, lis
 
 def main(argv: Sequence[str] | None) -> None:
     arguments, more = parse_arguments(argv)
-    utils.run.log_to_terminal()
+    log_to_terminal()
     page = arguments.runs / 'ablations.md'
     plans = [make_plan(name, seed, arguments, more) for seed in arguments.seeds for name in arguments.only or CHANGES]
     for plan in plans:
@@ -105,7 +106,7 @@ def make_plan(name: str, seed: int, arguments: argparse.Namespace, more: list[st
     state = load_if_there(folder)
     if state is None:
         return Plan(words, folder, epochs)
-    checkpoint.check_settings(state, vars(options), ('epoch', *opt.SHAPE, *opt.TRAINING), folder)
+    checkpoint.check_settings(opt.completed(state['options']), vars(options), ('epoch', *opt.SHAPE, *opt.TRAINING), folder)
     return Plan([*words, '--is_load'], folder, epochs - state['epoch'])
 
 

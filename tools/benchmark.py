@@ -1,6 +1,6 @@
 """Measure training, evaluation, latency, loading and memory at the paper's settings, beside what the machine can do at all.
 
-Options of the mains are passed on (--dropout 0, --tcn_axis coordinates, ...). Motion is invented; no dataset is needed.
+Options of the mains are passed on (--dropout 0, --tcn_axis coordinates, ...). Motion is synthetic; no dataset is needed.
 """
 import argparse
 import json
@@ -17,20 +17,31 @@ os.environ.setdefault('KINETO_LOG_LEVEL', '99')  # the profiler's own messages; 
 
 import torch
 
-from utils.common.cli import at_least, run_tool, tool_parser
+import main_3dpw
+import main_cmu_3d
+import main_h36m
+from opt import parse
+from utils.build import Settings
+from utils.common.cli import at_least, log_to_terminal, run_tool, tool_parser
+from utils.common.device import choose_device
 from utils.common.errors import InputError
 from utils.common.files import write_text
-from utils.data.dataset import Dataset
+from utils.data.dataset import find_root
 from utils.data.lookup import DATASETS
 from utils.data.synthetic import files as sample
-from utils.run import choose_device, log_to_terminal
-from utils.speed.machine import FULL, QUICK, Effort, describe_machine, measure_loading, roots
-from utils.speed.measure import measure, settings
-from utils.speed.scaling import plan
+from utils.speed.machine import describe_machine, measure_loading
+from utils.speed.measure import FULL, QUICK, measure
 from utils.speed.tables import Figures, tables
 
 log = logging.getLogger('ksof')
+DEFAULTS = {main.DATASET.name: main.DEFAULTS for main in (main_h36m, main_cmu_3d, main_3dpw)}
 WRITERS = {'h36m': sample.write_h36m, 'cmu': sample.write_cmu, '3dpw': sample.write_threedpw}
+
+
+def settings(name: str, d_model: int, more: Sequence[str]) -> Settings:
+    """Returns what a dataset's main reads from a width and more option words; the other defaults are the paper's."""
+    dataset, words = DATASETS[name], ['--data_dir', '.', '--d_model', str(d_model), *more]
+    return vars(parse(name, dataset.title, DEFAULTS[name], node_n=dataset.skeleton.node_n, argv=words))
 
 
 def parse_arguments(argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]]:
@@ -41,8 +52,6 @@ def parse_arguments(argv: Sequence[str] | None) -> tuple[argparse.Namespace, lis
     parser.add_argument('--data_dir', help='measure loading on this dataset root instead of sample motion made for it')
     parser.add_argument('--out', metavar='FILE', type=Path, help='write all figures here, as JSON')
     parser.add_argument('--quick', action='store_true', help='see that everything works; the figures are worth nothing')
-    parser.add_argument('--plan', action='store_true',
-                        help='measure nothing; compute what several GPUs would take, as in docs/performance.md')
     arguments, more = parser.parse_known_args(argv)
     if arguments.out and not arguments.out.parent.is_dir():
         raise InputError(f'--out {arguments.out}: no folder {arguments.out.parent}')
@@ -54,9 +63,6 @@ def parse_arguments(argv: Sequence[str] | None) -> tuple[argparse.Namespace, lis
 def main(argv: Sequence[str] | None) -> None:
     arguments, more = parse_arguments(argv)
     log_to_terminal()
-    if arguments.plan:
-        print(plan(arguments.dataset, arguments.d_model[-1], more))
-        return
     figures = measure_all(arguments, more)
     print(tables(figures))
     if arguments.out:
@@ -65,37 +71,43 @@ def main(argv: Sequence[str] | None) -> None:
 
 
 def measure_all(arguments: argparse.Namespace, more: list[str]) -> Figures:
-    """Everything that is asked for."""
+    """Measures everything that is asked for."""
     device, effort = choose_device(arguments.cuda_idx), QUICK if arguments.quick else FULL
     measured = []
-    for d_model in sorted(arguments.d_model):  # small ones first: memory that is kept for reuse must not count for the others
+    for d_model in sorted(arguments.d_model):  # small ones first: memory kept for reuse must not count for the others
         for dataset in arguments.dataset:
             log.info('measuring %s, d_model %d', dataset, d_model)
-            measured.append(measure(dataset, d_model, more, device, effort))
+            measured.append(measure(settings(dataset, d_model, more), device, effort))
     peak = max(product['flop_per_s'] for entry in measured for product in entry['products'].values())
     log.info('measuring loading')
-    loading = measure_loadings(arguments, more, device, effort)
+    if arguments.data_dir:
+        loading = measure_loadings(arguments.data_dir, arguments, more, device)
+    else:
+        with tempfile.TemporaryDirectory() as folder:
+            for name in arguments.dataset:
+                WRITERS[name](Path(folder))
+            loading = measure_loadings(folder, arguments, more, device)
     return {'machine': describe_machine(device), 'command': ' '.join(sys.argv[1:]), 'quick': arguments.quick,
             'peak_flop_per_s': peak, 'settings': measured, 'loading': loading}
 
 
-def measure_loadings(arguments: argparse.Namespace, more: list[str], device: torch.device, effort: Effort) -> list[Figures]:
-    """Loading of the user's datasets, or of samples made in a temporary folder."""
-    def load(reader: Dataset, root: Path) -> Figures:
-        options = settings(reader.name, arguments.d_model[0], [*more, '--allow_missing'])
-        level = log.level
-        log.setLevel(logging.ERROR)  # what a split consists of is not news here
+def measure_loadings(data_dir: str, arguments: argparse.Namespace, more: list[str], device: torch.device) -> list[Figures]:
+    """Measures loading of the asked-for datasets that are there. InputError where none is."""
+    roots, missing = {}, None
+    for name in arguments.dataset:
         try:
-            return measure_loading(reader, root, options, device, effort)
-        finally:
-            log.setLevel(level)
-
-    if arguments.data_dir:
-        return [load(DATASETS[name], root) for name, root in roots(arguments.data_dir, arguments.dataset).items()]
-    with tempfile.TemporaryDirectory() as folder:
-        for name in arguments.dataset:
-            WRITERS[name](Path(folder))
-        return [load(DATASETS[name], root) for name, root in roots(folder, arguments.dataset).items()]
+            roots[name] = find_root(data_dir, DATASETS[name])
+        except InputError as error:
+            missing = error
+    if missing and not roots:
+        raise missing
+    level = log.level
+    log.setLevel(logging.ERROR)  # what a split consists of is not news here
+    try:
+        return [measure_loading(settings(name, arguments.d_model[0], [*more, '--allow_missing']), root, device,
+                                repeats=2 if arguments.quick else 3) for name, root in roots.items()]
+    finally:
+        log.setLevel(level)
 
 
 if __name__ == '__main__':

@@ -5,15 +5,14 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import torch
 from torch import nn
 
+from opt import completed
 from utils.build import build_network
-from utils.common import checkpoint
 from utils.common.cli import run_tool, tool_parser
 from utils.common.errors import InputError
 from utils.common.files import write_text
@@ -88,9 +87,9 @@ def run_facts(runs: Sequence[Run], with_latency: bool) -> list[list[str]]:
 
 def model_of(run: Run) -> nn.Module:
     """The network that a run's options describe, untrained."""
-    options: dict[str, Any] = checkpoint.NEWER_SETTINGS | (run.options or {})
     try:
-        return scored_network(build_network(options), options['symmetry'], run.results.reader.skeleton).eval()
+        settings = completed(run.options or {})
+        return scored_network(build_network(settings), settings['symmetry'], run.results.reader.skeleton).eval()
     except (AttributeError, KeyError, TypeError, RuntimeError, ValueError) as error:
         raise InputError(f'{run.name}: its options do not fit this version ({str(error).splitlines()[0]})') from None
 

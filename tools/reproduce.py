@@ -16,9 +16,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import opt
 import utils.run
 from utils.common import checkpoint
-from utils.common.cli import run_tool, tool_parser
+from utils.common.cli import log_to_terminal, run_tool, tool_parser
 from utils.common.errors import InputError
 from utils.common.files import write_text
+from utils.common.run_folder import RUNS
 from utils.data.dataset import Dataset, find_root, missing_files
 from utils.data.lookup import DATASETS
 from utils.data.synthetic.files import is_sample
@@ -45,7 +46,7 @@ def parse_arguments(argv: Sequence[str] | None) -> tuple[argparse.Namespace, lis
     parser.add_argument('data', metavar='DATA', help='dataset root with h36m/, cmu_mocap/, 3dpw/, or those that there are')
     parser.add_argument('--only', metavar='DATASET', nargs='+', choices=tuple(DATASETS), default=list(DATASETS),
                         help='leave out the others of h36m, cmu and 3dpw')
-    parser.add_argument('--runs', metavar='DIR', type=Path, default=checkpoint.RUNS, help='where the run folders are')
+    parser.add_argument('--runs', metavar='DIR', type=Path, default=RUNS, help='where the run folders are')
     parser.add_argument('--out', metavar='FILE', type=Path, help='the page (default: reproduce.md beside the run folders)')
     arguments, more = parser.parse_known_args(argv)
     for word in more:
@@ -59,7 +60,7 @@ def parse_arguments(argv: Sequence[str] | None) -> tuple[argparse.Namespace, lis
 
 def main(argv: Sequence[str] | None) -> None:
     arguments, more = parse_arguments(argv)
-    utils.run.log_to_terminal()
+    log_to_terminal()
     plans: dict[str, Plan] = {}
     sections = {name: Section(DATASETS[name], None, 'left out with --only') for name in DATASETS}
     for name in arguments.only:
@@ -101,7 +102,7 @@ def make_plan(name: str, root: Path, arguments: argparse.Namespace, more: list[s
     done = False
     if begun:
         state, path = checkpoint.load_last(folder)
-        checkpoint.check_settings(state, vars(options), ('epoch', *opt.SHAPE, *opt.TRAINING), path)
+        checkpoint.check_settings(opt.completed(state['options']), vars(options), ('epoch', *opt.SHAPE, *opt.TRAINING), path)
         if trained_on_sample(state, reader) not in (sample, None):
             raise InputError(f'{path}: was trained on {state["options"]["data_dir"]}; one of that and {root} is sample motion, '
                              'the other is not: move that run away')

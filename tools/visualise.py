@@ -9,17 +9,18 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import torch
 from torch import Tensor
 
-from utils.common.cli import at_least, run_tool, tool_parser
+from utils.build import load_windows
+from utils.common.cli import at_least, log_to_terminal, run_tool, tool_parser
+from utils.common.device import choose_device
 from utils.common.errors import InputError
 from utils.data.dataset import find_root
 from utils.data.synthetic.files import is_sample
 from utils.data.windows import Windows
+from utils.evaluate.scoring import evaluate
 from utils.pictures.scene import Scene, choose, scenes_of
 from utils.pictures.show import KINDS, check_kinds, show
 from utils.predict.trained import Trained, checkpoint_path, load_trained
 from utils.report.page import text_table
-from utils.run import choose_device, load_windows, log_to_terminal
-from utils.train.engine import evaluate
 
 
 def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -60,10 +61,9 @@ def main(argv: Sequence[str] | None) -> None:
     path = checkpoint_path(arguments.run)
     trained, device = load_trained(path), choose_device(arguments.cuda_idx)
     trained.model.to(device)
-    root = find_root(arguments.data_dir, trained.reader)
-    options = argparse.Namespace(**vars(trained.options) | {
-        name: getattr(arguments, name) for name in ('data_dir', 'test_sample_num', 'allow_missing')})
-    windows = load_windows(trained.reader, root, 'test', options, device)
+    root = find_root(arguments.data_dir, trained.dataset)
+    protocol = {'test_sample_num': arguments.test_sample_num, 'allow_missing': arguments.allow_missing}
+    windows = load_windows(trained.settings | protocol, root, 'test', device)
     indices = chosen_windows(arguments, trained, windows)
     scenes = scenes_of(trained, windows, indices, note='sample motion' if is_sample(root) else '')
     print_errors(scenes, indices)
@@ -92,7 +92,7 @@ def chosen_windows(arguments: argparse.Namespace, trained: Trained, windows: Win
 
 def window_errors(trained: Trained, windows: Windows, batch_size: int) -> Tensor:
     """(W,) MPJPE of each window over all joints and predicted frames, mm."""
-    errors = evaluate(lambda *views: trained.model(*views).fused, windows, trained.reader.skeleton, batch_size=batch_size,
+    errors = evaluate(lambda *views: trained.model(*views).fused, windows, trained.dataset.skeleton, batch_size=batch_size,
                       title='scoring windows')
     return errors.all_joints.mean(1)
 

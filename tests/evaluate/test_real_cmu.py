@@ -11,8 +11,8 @@ from utils.data.cmu import ACTIONS, DATASET
 from utils.data.dataset import find_root
 from utils.data.windows import build_windows
 from utils.evaluate.metrics import by_action
+from utils.evaluate.scoring import evaluate
 from utils.run import main
-from utils.train.engine import evaluate
 
 TESTABLE = ('basketball', 'jumping', 'running', 'soccer', 'walking', 'washwindow')
 

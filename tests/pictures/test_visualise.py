@@ -1,5 +1,4 @@
 """tools/visualise.py: which windows it takes, what it prints and writes, what it refuses."""
-import argparse
 import json
 import re
 import shutil
@@ -15,6 +14,7 @@ from PIL import Image
 import tools.predict
 from model.ksof import KSOF
 from tools.visualise import main
+from utils.build import load_windows
 from utils.common.cli import run_tool
 from utils.data.dataset import find_root
 from utils.data.lookup import DATASETS
@@ -22,7 +22,6 @@ from utils.data.windows import Windows
 from utils.evaluate.metrics import frame_errors
 from utils.pictures.scene import choose, scenes_of
 from utils.predict.trained import load_trained
-from utils.run import load_windows
 
 PROJECT = Path(__file__).resolve().parents[2]
 SIZES = {'input_n': 10, 'output_n': 10, 'dct_n': 8, 'num_gcn': 1, 'd_model': 2, 'dropout': 0.0, 'tcn_axis': 'time',
@@ -49,8 +48,8 @@ def run(tmp_path_factory):
 
 def windows_of(trained, data_dir, **changes):
     options = {'data_dir': data_dir, 'test_sample_num': -1, 'allow_missing': False, **changes}
-    root = find_root(str(data_dir), trained.reader)
-    return load_windows(trained.reader, root, 'test', argparse.Namespace(**vars(trained.options) | options), torch.device('cpu'))
+    root = find_root(str(data_dir), trained.dataset)
+    return load_windows(trained.settings | options, root, 'test', torch.device('cpu'))
 
 
 @pytest.fixture(scope='module')
@@ -60,7 +59,7 @@ def scored(run, sample_cmu):
     windows = windows_of(trained, sample_cmu)
     batch = windows.batch(torch.arange(len(windows)))
     with torch.inference_mode():
-        errors, _ = frame_errors(trained.model(batch.observed).fused, batch.future_all, trained.reader.skeleton)
+        errors, _ = frame_errors(trained.model(batch.observed).fused, batch.future_all, trained.dataset.skeleton)
     return trained, windows, errors.numpy()
 
 
@@ -101,8 +100,8 @@ def test_scenes_are_the_windows(scored, sample_cmu, sample):
     batch = windows.batch(torch.tensor([index]))
     with torch.inference_mode():
         fused = trained.model(batch.observed, batch.coefficients).fused
-    assert (scene.predicted[:, list(trained.reader.skeleton.predicted)].reshape(10, -1) == fused[0].numpy()).all()
-    expected, _ = frame_errors(fused, batch.future_all, trained.reader.skeleton)
+    assert (scene.predicted[:, list(trained.dataset.skeleton.predicted)].reshape(10, -1) == fused[0].numpy()).all()
+    expected, _ = frame_errors(fused, batch.future_all, trained.dataset.skeleton)
     assert scene.mpjpe == pytest.approx(expected[0].numpy(), rel=1e-5)
     assert scene.name == f'{windows.actions[windows.action_index[index]]}_{index:06d}'
 

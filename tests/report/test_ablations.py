@@ -113,7 +113,7 @@ def test_epochs_tell_how_predictions_move(command, tmp_path, monkeypatch):
     monkeypatch.setattr(utils.run, 'train', lambda training: (train(training), seen.append(training)))
     assert command('--epoch', '1', '--no_test') == 0
     [training] = seen
-    windows, model = training.windows['validation'], training.model.eval()
+    windows, model = training.windows['validation'], training.state.model.eval()
     batch = next(windows.batches(len(windows)))
     with torch.inference_mode():
         poses = {'own': model(batch.observed).fused, 'true': batch.future}
@@ -124,7 +124,7 @@ def test_epochs_tell_how_predictions_move(command, tmp_path, monkeypatch):
     for column, vectors in (('acceleration', moves['own']), ('acceleration_error', moves['own'] - moves['true'])):
         of_windows = vectors.square().sum(-1).sqrt().mean((1, 2))
         of_actions = [of_windows[batch.actions == action].mean().item() for action in batch.actions.unique()]
-        assert training.history[0][column] == pytest.approx(statistics.mean(of_actions), rel=1e-4)
+        assert training.state.history[0][column] == pytest.approx(statistics.mean(of_actions), rel=1e-4)
 
 
 train = utils.run.train

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -13,22 +14,22 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import utils.train.engine
 from tests.conftest import PROJECT
-from tools.benchmark import main
+from tools.benchmark import main, settings
 from utils.common.cli import run_tool
+from utils.data.dataset import find_root
 from utils.data.lookup import DATASETS
-from utils.speed import scaling
-from utils.speed.machine import QUICK
-from utils.speed.measure import PARTS, invented_training, measure_evaluation, settings, stepper
+from utils.speed.machine import measure_loading
+from utils.speed.measure import PARTS, measure_evaluation, stepper, synthetic_training
 from utils.speed.tables import tables
 from utils.speed.timing import operations, operators, spread
-from utils.train.engine import REPORT_EVERY, epoch_order, train_epoch
+from utils.train.engine import LOG_EVERY, epoch_order, train_epoch
 
 CPU = torch.device('cpu')
 SMALL = ['--num_gcn', '1', '--batch_size', '4', '--test_batch_size', '8']
 
 
 def small_training(dataset='cmu', more=(), frames=300):
-    return invented_training(settings(dataset, 1, [*SMALL, *more]), frames, CPU)
+    return synthetic_training(settings(dataset, 1, [*SMALL, *more]), frames, CPU)
 
 
 def products_by_hand(options):
@@ -57,11 +58,11 @@ def products_by_hand(options):
                                            ('cmu', ['--d_model', '3', '--num_gcn', '2', '--dct_n', '20'])])
 def test_operations_are_those_of_the_products(dataset, more):
     training = small_training(dataset, more)
-    options = training.options
+    options = SimpleNamespace(**training.options)
     forward, once = products_by_hand(options)
     encoding = 2 * options.node_n * options.input_n * options.dct_n  # done by the loader
     assert operations(stepper(training)) == pytest.approx(options.batch_size * (3 * forward - once + encoding), rel=1e-3)
-    evaluation = measure_evaluation(training, CPU, QUICK)
+    evaluation = measure_evaluation(training, CPU, seconds=0)
     assert evaluation['windows'] == 16
     assert evaluation['flop'] == pytest.approx(16 * (forward + encoding), rel=1e-3)
 
@@ -132,18 +133,16 @@ def host_reads(steps, more=()):
     """Values read in an epoch of so many steps: from Python, and in torch's own code."""
     training = small_training(more=more)
     order = epoch_order(len(training.windows['train']), seed=0, epoch=1)[: 4 * steps]
-    options = training.options
     with HostReads() as reads, InnerReads() as inner:
-        train_epoch(training.model, training.criterion, training.windows['train'], training.optimiser, training.schedule,
-                    training.progress, batch_size=4, clip_norm=options.clip_norm, skip_bad_steps=options.skip_bad_steps,
-                    order=order, title='', stop=lambda: False, after_reading=lambda: None)
-    assert training.progress.step == steps
+        for _ in train_epoch(training.state, training.windows['train'], training.settings, order=order, title=''):
+            pass
+    assert training.state.progress.step == steps
     return reads.count, inner.count
 
 
 @pytest.mark.parametrize('more', [[], ['--skip_bad_steps', '3', '--optimizer', 'adamw', '--weight_decay', '0.01']])
 def test_the_processor_waits_for_the_device_at_reports_only(more):
-    reports = [host_reads(steps, more) for steps in (REPORT_EVERY + 2, 2 * REPORT_EVERY - 1, 3 * REPORT_EVERY - 1)]
+    reports = [host_reads(steps, more) for steps in (LOG_EVERY + 2, 2 * LOG_EVERY - 1, 3 * LOG_EVERY - 1)]
     assert reports[0] == reports[1]  # two reports each: more steps between them cost nothing
     more_reads = [after - before for before, after in zip(reports[1], reports[2], strict=True)]  # of the one report more
     assert all(0 < reads <= 3 for reads in more_reads[:1]) and more_reads[1] <= 3
@@ -152,14 +151,14 @@ def test_the_processor_waits_for_the_device_at_reports_only(more):
 
 @pytest.mark.parametrize('read', [lambda loss: loss.item(), bool, torch.Tensor.tolist, lambda loss: loss.isnan().nonzero()])
 def test_a_read_in_every_step_is_noticed(read, monkeypatch):
-    def reading_step(model, *arguments, **options):
-        read(next(model.parameters()).detach().flatten()[0])
-        return train_step(model, *arguments, **options)
+    def reading_step(state, *arguments, **options):
+        read(next(state.model.parameters()).detach().flatten()[0])
+        return train_step(state, *arguments, **options)
 
     train_step = utils.train.engine.train_step
-    before = sum(host_reads(REPORT_EVERY + 2))
+    before = sum(host_reads(LOG_EVERY + 2))
     monkeypatch.setattr(utils.train.engine, 'train_step', reading_step)
-    assert sum(host_reads(REPORT_EVERY + 2)) >= before + REPORT_EVERY + 2
+    assert sum(host_reads(LOG_EVERY + 2)) >= before + LOG_EVERY + 2
 
 
 @pytest.fixture(scope='module')
@@ -201,10 +200,9 @@ def test_the_tables_show_the_figures(figures):
 
 
 def test_the_users_cache_is_left_alone(tiny, tmp_path, monkeypatch):
-    from utils.speed.machine import measure_loading, roots
-
     monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
-    measure_loading(DATASETS['cmu'], roots(str(tiny), ['cmu'])['cmu'], settings('cmu', 1, SMALL), CPU, QUICK)
+    root = find_root(str(tiny), DATASETS['cmu'])
+    measure_loading(settings('cmu', 1, SMALL), root, CPU, repeats=1)
     assert not list(tmp_path.iterdir()) and os.environ['XDG_CACHE_HOME'] == str(tmp_path)
 
 
@@ -231,28 +229,3 @@ def test_it_can_be_stopped(tmp_path):
     out, error = running.communicate(timeout=60)
     assert running.returncode == 130 and error == '\nstopped\n' and out == ''
     assert not list(tmp_path.iterdir())
-
-
-def test_the_model_of_several_devices():
-    work = scaling.Work(batch_size=32, parameters=1_000_000, flop=40e9, operators=100, norms=10)
-    cluster = scaling.Cluster('two', 2, bandwidth=1e9, latency=1e-3)
-    assert scaling.compute_time(work, graphs=False) == pytest.approx(2e-3)
-    assert scaling.compute_time(work._replace(operators=1000), graphs=False) == pytest.approx(5e-3)
-    assert scaling.compute_time(work._replace(operators=1000), graphs=True) == pytest.approx(2e-3)
-    assert scaling.exchange_time(work, cluster) == pytest.approx(1e-3 + 4e-3)  # 2 x 1/2 x 4 MB
-    hidden = 2 / 3 * 2e-3
-    assert scaling.efficiency(work, cluster) == pytest.approx(2e-3 / (2e-3 + 5e-3 - hidden))
-    assert scaling.efficiency(work, cluster, shared_norms=True) == pytest.approx(2e-3 / (2e-3 + 5e-3 - hidden + 20e-3))
-
-
-def test_the_document_has_the_computed_plan():
-    shown = (PROJECT / 'docs' / 'performance.md').read_text()
-    for table in scaling.plan(['h36m', 'cmu', '3dpw'], 16, []).split('\n\n'):
-        assert table in shown, f'replace the plan\'s tables by the output of tools/benchmark.py --plan:\n{table}'
-
-
-def test_counting_two_windows_is_counting_them_all():
-    few = scaling.work_of('cmu', 1, SMALL)
-    training = small_training()
-    assert few.flop == pytest.approx(operations(stepper(training)), rel=1e-9) and few.batch_size == 4
-    assert few.norms == 1 + 2 * 5 and few.operators % 100 == 0 <= few.operators - operators(stepper(training)) < 100

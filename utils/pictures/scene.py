@@ -81,7 +81,7 @@ def scenes_of(trained: Trained, windows: Windows, indices: list[int], *, note: s
 
     note: what a title says besides dataset, file (which names the action) and used frames.
     """
-    reader = trained.reader
+    reader = trained.dataset
     batch = windows.batch(torch.tensor(indices, device=windows.starts.device))
     fused = trained.model(batch.observed, batch.coefficients).fused
     predicted = complete_joints(fused, batch.future_all, reader.skeleton)

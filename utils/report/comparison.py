@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from utils.common import checkpoint
-from utils.common.run_folder import RUNS
 from utils.common.errors import InputError
+from utils.common.run_folder import RUNS
 from utils.report.page import (
     BASELINES,
     NETWORK,

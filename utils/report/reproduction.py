@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import torch
 
-from utils.common import checkpoint
+from utils.common.environment import environment
 from utils.data.dataset import Dataset
 from utils.report.comparison import Rows, Run, load_run
 from utils.report.page import (
@@ -40,7 +40,7 @@ def page(sections: Sequence[Section], data: str, more: Sequence[str]) -> str:
     runs = [load_run(section.folder) if section.folder and not section.why_not else None for section in sections]
     command = shlex.join(['python', 'tools/reproduce.py', data, *more])
     machine = f'with {torch.cuda.get_device_name()}' if torch.cuda.is_available() else 'without CUDA'
-    versions = ', '.join(f'{name} {value}' for name, value in checkpoint.environment().items() if name != 'threads')
+    versions = ', '.join(f'{name} {value}' for name, value in environment().items() if name != 'threads')
     parts = ['# KSOF at the settings of the paper, beside the published tables',
              f'Made by `{command}` on a machine {machine} ({versions}). MPJPE in mm at the frame, lower is better.']
     if more:

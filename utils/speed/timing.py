@@ -11,54 +11,82 @@ from typing import Any
 import numpy as np
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.benchmark import Timer
 from torch.utils.flop_counter import FlopCounterMode
 
-WARM_UP = 2
+WARM_UP = 2  # calls
 
 
 def wait_for(device: torch.device) -> None:
-    """Until everything that was started on the device is done."""
+    """Waits until everything that was started on the device is done."""
     if device.type != 'cpu':
         torch.accelerator.synchronize(device)
 
 
-def timed(work: Callable[[], object], device: torch.device, *, seconds: float, least: int) -> list[float]:
-    """Times of one call in s, after warm-up, repeated for `seconds` and at least so many times."""
-    for _ in range(WARM_UP):
-        work()
+def once(work: Callable[[], object], device: torch.device) -> float:
+    """Times one call, the first one included. Returns s."""
+    started = time.perf_counter()
+    work()
+    wait_for(device)
+    return time.perf_counter() - started
+
+
+def timer_of(work: Callable[[], object], device: torch.device, threads: int) -> Timer:
+    """Returns a timer of `work` that waits for the device, after a warm-up."""
+    def clock() -> float:
+        wait_for(device)
+        return time.perf_counter()
+
+    timer = Timer('work()', globals={'work': work}, timer=clock, num_threads=threads)
+    timer.timeit(WARM_UP)
+    return timer
+
+
+def timed(work: Callable[[], object], device: torch.device, *, seconds: float) -> list[float]:
+    """Times `work` for at least `seconds`, and longer while the times spread by more than a tenth.
+
+    Returns times of one call in s. Those of very short calls are means of several.
+    """
+    timer = timer_of(work, device, torch.get_num_threads())
+    return timer.adaptive_autorange(min_run_time=seconds, max_run_time=1 + 2 * seconds).times
+
+
+def timed_singly(work: Callable[[], object], device: torch.device, *, seconds: float, least: int = 8,
+                 threads: int) -> list[float]:
+    """Times single calls, so that rare slow ones show: for `seconds` in all and at least so many. Returns s."""
+    timer = timer_of(work, device, threads)
     times: list[float] = []
-    end = time.perf_counter() + seconds
-    while len(times) < least or time.perf_counter() < end:
-        wait_for(device)
-        started = time.perf_counter()
-        work()
-        wait_for(device)
-        times.append(time.perf_counter() - started)
+    while len(times) < least or sum(times) < seconds:
+        times += timer.timeit(1).times
     return times
 
 
 def without_bars() -> AbstractContextManager[object]:
-    """Progress bars of what is measured again and again are not shown; messages are."""
+    """Hides the progress bars of what is measured again and again; messages are shown."""
     return redirect_stderr(io.StringIO())
 
 
 def spread(times: list[float]) -> dict[str, float]:
-    """Median, 10th, 90th and 99th percentile in s, and of how many."""
+    """Returns the median, the 10th, 90th and 99th percentile in s, and how many times there are."""
     p10, median, p90, p99 = np.percentile(times, (10, 50, 90, 99)).tolist()
     return {'median': median, 'p10': p10, 'p90': p90, 'p99': p99, 'runs': len(times)}
 
 
 def operations(work: Callable[[], object]) -> int:
-    """Floating-point operations of the matrix products and convolutions in one call; a multiplication and an addition are two."""
+    """Counts floating-point operations of the products and convolutions in one call.
+
+    A multiplication and an addition are two.
+    """
     with FlopCounterMode(display=False) as counter:
         work()
     return counter.get_total_flops()
 
 
 class Operators(TorchDispatchMode):
-    """Counts what is started in the block: on a GPU each is a kernel or more. Views are not counted, as they do nothing.
+    """Counts the operators that start in the block: on a GPU each is one kernel or more.
 
-    Not counted either: what a library call does inside, such as fused optimisers.
+    Views are left out, as they do nothing, and so are the profiler's marks. What a library call does inside,
+    as in fused optimizers, is not seen.
     """
 
     def __init__(self) -> None:
@@ -66,19 +94,19 @@ class Operators(TorchDispatchMode):
         self.count = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        self.count += not func.is_view
+        self.count += not func.is_view and func.namespace != 'profiler'
         return func(*args, **(kwargs or {}))
 
 
 def operators(work: Callable[[], object]) -> int:
-    """Operators that one call starts."""
+    """Counts the operators that one call starts."""
     with Operators() as counter:
         work()
     return counter.count
 
 
 def reset_peak_memory(device: torch.device) -> None:
-    """Count the peak from here on: on CUDA, and for the process on Linux; elsewhere its peak is since it began."""
+    """Counts the peak from here on: on CUDA, and for the process on Linux. Elsewhere its peak stays."""
     if device.type == 'cuda':
         torch.cuda.reset_peak_memory_stats(device)
     clear = Path('/proc/self/clear_refs')
@@ -87,12 +115,7 @@ def reset_peak_memory(device: torch.device) -> None:
 
 
 def peak_memory(device: torch.device) -> dict[str, int]:
-    """Bytes: the process's largest resident size, and on CUDA what tensors took at most."""
-    status = Path('/proc/self/status')
-    if status.exists():
-        line = next(line for line in status.read_text().splitlines() if line.startswith('VmHWM'))
-        peak = {'rss': int(line.split()[1]) * 1024}
-    else:
-        unit = 1 if sys.platform == 'darwin' else 1024
-        peak = {'rss': resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit}
+    """Returns bytes: the process's largest resident size, and on CUDA what tensors took at most."""
+    unit = 1 if sys.platform == 'darwin' else 1024
+    peak = {'rss': resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit}
     return peak | ({'cuda': torch.cuda.max_memory_allocated(device)} if device.type == 'cuda' else {})
