@@ -10,19 +10,26 @@ from utils.common.errors import InputError
 Group = argparse._ArgumentGroup
 
 # The settings that shape the network or its data: they name the run folder, and a checkpoint must agree with them.
-SHAPE = ('dataset', 'input_n', 'output_n', 'node_n', 'dct_n', 'num_gcn', 'd_model', 'tcn_axis', 'topk', 'without',
-         'symmetry')
+SHAPE = ('dataset', 'input_n', 'output_n', 'node_n', 'dct_n', 'num_gcn', 'd_model', 'tcn_axis', 'topk', 'wiring',
+         'without', 'symmetry')
 # What must not change when a run goes on: with these the same, a stopped run ends as one that was never stopped.
 TRAINING = ('skip_rate', 'batch_size', 'dropout', 'lr_now', 'lr_end', 'warmup_steps', 'optimizer', 'weight_decay', 'clip_norm',
-            'jps_weight', 'velocity_weight', 'near_frames', 'mirror', 'reverse', 'stretch', 'shift', 'balance', 'average',
+            'jps_weight', 'velocity_weight', 'path_weight', 'near_frames', 'error_weighting',
+            'mirror', 'reverse', 'stretch', 'shift', 'balance', 'average',
             'amp', 'tf32', 'compile', 'seed')
 # What --without leaves out of the network or its loss, and what stands in its place.
-PARTS = {'gates': 'SOF takes both paths as they are', 'fusion_residual': 'the fusion is not added to the sum of the paths',
+PARTS = {'ktcn': 'the S-GCN\'s prediction alone', 'sgcn': 'the K-TCN\'s prediction alone',
+         'fusion': 'the sum of the gated paths, without SOF', 'gates': 'SOF takes both paths as they are',
+         'fusion_residual': 'the fusion is not added to the sum of the paths',
          'batch_norm': 'layer norm over the features of each node instead', 'loss_weights': 'a and b stay where they begin'}
 # What --recipe sets, beyond the paper; chosen on CMU validation data (docs/results.md).
 RECIPES: dict[str, dict[str, Any]] = {
     'accurate': {'mirror': 0.5, 'reverse': 0.2, 'stretch': 0.2, 'shift': 20.0, 'balance': 0.5, 'average': 0.998,
                  'velocity_weight': 5.0, 'near_frames': 1.2, 'symmetry': 'average'},
+    'short': {'mirror': 0.5, 'reverse': 0.2, 'stretch': 0.2, 'shift': 20.0, 'balance': 0.5, 'average': 0.998,
+              'velocity_weight': 1.0, 'error_weighting': 1.0, 'jps_weight': 300.0, 'symmetry': 'average'},
+    'long': {'mirror': 0.5, 'reverse': 0.2, 'stretch': 0.2, 'shift': 20.0, 'balance': 0.5, 'average': 0.998,
+             'velocity_weight': 5.0, 'error_weighting': 1.0, 'jps_weight': 300.0, 'symmetry': 'average'},
 }
 
 
@@ -78,8 +85,12 @@ def add_network(network: Group) -> None:
     network.add_argument('--dropout', type=at_least(0, float), default=0.1, help='dropout in both paths, below 1')
     network.add_argument('--tcn_axis', choices=('time', 'coordinates'), default='time',
                          help='what the K-TCN\'s convolutions slide along')
-    network.add_argument('--topk', choices=('in_place', 'packed', 'off'), default='in_place',
-                         help='TOP-K of the fusion: zero the weaker half, pack the stronger half by strength, or keep all')
+    network.add_argument('--topk', choices=('signed', 'magnitude', 'packed', 'inside', 'off'), default='signed',
+                         help='TOP-K of the fusion: the largest responses stay in their places, by value or by magnitude; '
+                              'packed: their values alone; inside: they feed the next convolution too; off: all stay')
+    network.add_argument('--wiring', choices=('released', 'inner'), default='released',
+                         help='S-GCN: num_gcn + 1 blocks down and up and one in the middle, with a skip around all of '
+                              'them; inner: num_gcn, three, and no such skip')
     network.add_argument('--without', choices=('nothing', *PARTS), default='nothing',
                          help='to see what a part brings: ' + '; '.join(f'{part}: {what}' for part, what in PARTS.items()))
     network.add_argument('--symmetry', choices=('off', 'average'), default='off',
@@ -104,9 +115,15 @@ def add_training(training: Group) -> None:
                           help='weight of the squared joint point smoothness in the loss; 0 drops it')
     training.add_argument('--velocity_weight', type=at_least(0, float), default=0.0,
                           help='weight of the error of velocities between frames in the loss; not in the paper')
+    training.add_argument('--path_weight', type=at_least(0, float), default=0.0,
+                          help='weight of the errors of both paths in the loss, beside the learned weights; not in the '
+                               'paper')
     training.add_argument('--near_frames', type=at_least(0, float), default=0.0, metavar='POWER',
                           help='predicted frame k counts k to the power of minus this in the error of the fused prediction that '
                                'training lowers; 0: all the same; not in the paper')
+    training.add_argument('--error_weighting', type=at_least(0, float), default=0.0, metavar='POWER',
+                          help='in the error of the fused prediction that training lowers each joint and frame counts its '
+                               'running mean error to the power of minus this; not in the paper')
     training.add_argument('--mirror', type=at_least(0, float), default=0.0,
                           help='share of training windows whose left and right change places, up to 1; not in the paper')
     training.add_argument('--reverse', type=at_least(0, float), default=0.0,
@@ -178,8 +195,10 @@ def run_name(options: argparse.Namespace) -> str:
             f'_d{options.d_model}')
     if options.tcn_axis != 'time':
         name += f'_tcn-{options.tcn_axis}'
-    if options.topk != 'in_place':
+    if options.topk != 'signed':
         name += f'_topk-{options.topk}'
+    if options.wiring != 'released':
+        name += f'_wiring-{options.wiring}'
     if options.without != 'nothing':
         name += f'_without-{options.without}'
     if options.symmetry != 'off' and not options.recipe:

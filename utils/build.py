@@ -16,5 +16,5 @@ def build_network(settings: Settings) -> KSOF:
     return KSOF(node_n=settings['node_n'], input_n=settings['input_n'], output_n=settings['output_n'],
                 dct_n=settings['dct_n'], num_gcn=settings['num_gcn'], d_model=settings['d_model'],
                 dropout=settings['dropout'], tcn_axis=settings['tcn_axis'], topk=settings['topk'],
-                gates=without != 'gates', fusion_residual=without != 'fusion_residual',
-                norm='layer' if without == 'batch_norm' else 'batch')
+                wiring=settings['wiring'], norm='layer' if without == 'batch_norm' else 'batch',
+                **{part: without != part for part in ('ktcn', 'sgcn', 'gates', 'fusion', 'fusion_residual')})

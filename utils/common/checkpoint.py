@@ -26,7 +26,8 @@ RUNS = PROJECT / 'checkpoint'
 LAST, BEST, PREVIOUS = 'ckpt_last.pth.tar', 'ckpt_best.pth.tar', 'ckpt_previous.pth.tar'
 LOCK = 'run.lock'
 # Settings that earlier versions did not have, with the values that mean what those did.
-NEWER_SETTINGS = {'without': 'nothing', 'symmetry': 'off', 'velocity_weight': 0.0, 'near_frames': 0.0, 'mirror': 0.0,
+NEWER_SETTINGS = {'without': 'nothing', 'wiring': 'inner', 'path_weight': 0.0, 'error_weighting': 0.0,
+                  'symmetry': 'off', 'velocity_weight': 0.0, 'near_frames': 0.0, 'mirror': 0.0,
                   'reverse': 0.0, 'stretch': 0.0, 'shift': 0.0, 'balance': 0.0, 'average': 0.0, 'amp': False, 'tf32': False,
                   'compile': False}
 

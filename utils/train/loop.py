@@ -5,10 +5,11 @@ import io
 import logging
 import math
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
@@ -21,11 +22,12 @@ from utils.common.errors import DivergedError, InputError, Stopped
 from utils.common.files import write_text
 from utils.common.precision import tf32
 from utils.data.skeleton import Skeleton
-from utils.data.windows import Windows
+from utils.data.windows import Batch, Windows
 from utils.evaluate.symmetry import scored_network
 from utils.train.curves import Curves
 from utils.train.engine import EpochProgress, epoch_order, epoch_start, train_epoch, validate
 from utils.train.optimizer import build_average, build_draw, build_optimiser, build_schedule, compiled
+from utils.train.shares import gradient_shares
 from utils.train.signals import StopRequest
 
 log = logging.getLogger('ksof')
@@ -74,7 +76,9 @@ def build_training(model: KSOF, windows: dict[str, Windows], skeleton: Skeleton,
         raise InputError(f'--batch_size {options.batch_size}: a step of {distributed.processes()} processes takes {together} '
                          f'windows, there are {len(windows["train"])}')
     criterion = KSOFLoss(options.jps_weight, options.velocity_weight, options.near_frames,
-                         learned_weights=options.without != 'loss_weights').to(device)
+                         learned_weights=options.without != 'loss_weights', path_weight=options.path_weight,
+                         error_weighting=options.error_weighting, frames=options.output_n,
+                         joints=options.node_n // 3).to(device)
     optimiser = build_optimiser(model, criterion, options)
     schedule = build_schedule(optimiser, options, steps_per_epoch=max(1, len(windows['train']) // together))
     return Training(model, compiled(model, options), build_average(model, options), build_draw(windows['train'], options),
@@ -188,7 +192,7 @@ def finish_epoch(training: Training, means: dict[str, float]) -> None:
         raise DivergedError(f'epoch {epoch}: the validation error is not finite; the last checkpoint is kept: try a lower '
                             '--lr_now')
     training.history.append({'epoch': epoch, 'lr': float(training.schedule.get_last_lr()[0]), **means,
-                             **validation,
+                             **validation, **gradient_shares(training.scored, training.criterion, shares_batch(training)),
                              'seconds': training.progress.seconds + time.perf_counter() - started})
     training.progress = epoch_start(training.progress.sums.device)
     best = training.best or training.history[-1]
@@ -203,6 +207,12 @@ def finish_epoch(training: Training, means: dict[str, float]) -> None:
 
     distributed.on_first(write)
     log.info(epoch_line(training.history[-1], options.epoch, best))
+
+
+def shares_batch(training: Training) -> Batch:
+    """A batch from all over the training split, unchanged, on which an epoch's gradient shares are measured."""
+    windows = replace(training.windows['train'], augmentation=None)
+    return windows.batch(torch.linspace(0, len(windows) - 1, training.options.batch_size).long().to(windows.starts.device))
 
 
 def epoch_line(entry: dict[str, float], epochs: int, best: dict[str, float]) -> str:
