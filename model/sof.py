@@ -7,13 +7,14 @@ from torch import Tensor, nn
 
 KERNELS = (7, 5, 3)  # of the three convolutions along time
 SQUEEZE = 4  # reduction of the squeeze-and-excitation
-UNIT_MM = 50.0  # a typical displacement; in this unit what the gates and SOF see is of order one
+UNIT_MM = 50.0  # a typical displacement; in this unit what SOF sees is of order one
 
 
 class FrameGate(nn.Module):
     """Weights the frames of a path by squeeze-and-excitation: a gate in (0, 1) for each frame and window.
 
-    What is squeezed is each frame's mean magnitude. The mean of signed coordinates is near zero whatever the motion.
+    What is squeezed is each frame's mean magnitude, normalised over the windows. The mean of signed coordinates is near
+    zero whatever the motion; magnitudes as they are have one sign, and the units that see them shut for ever.
 
     frames: predicted frames T.
     """
@@ -21,10 +22,10 @@ class FrameGate(nn.Module):
     def __init__(self, frames: int):
         super().__init__()
         hidden = max(2, frames // SQUEEZE)
+        self.norm = nn.BatchNorm1d(frames, affine=False)
         self.squeeze = nn.Linear(frames, hidden, bias=False)
         self.activation = nn.LeakyReLU(0.01)
         self.excite = nn.Linear(hidden, frames, bias=False)
-        nn.init.uniform_(self.squeeze.weight, 0, 2 / frames)  # magnitudes are positive: so every unit starts on
         nn.init.zeros_(self.excite.weight)  # every gate starts at one half
 
     def forward(self, displacement: Tensor) -> Tensor:
@@ -33,7 +34,7 @@ class FrameGate(nn.Module):
 
     def gates(self, displacement: Tensor) -> Tensor:
         """(B, T, N) displacements in mm -> (B, T) gates."""
-        size = displacement.abs().mean(dim=2) / UNIT_MM
+        size = self.norm(displacement.abs().mean(dim=2))
         return torch.sigmoid(self.excite(self.activation(self.squeeze(size))))
 
 
