@@ -4,6 +4,7 @@ B windows, T_in observed and T_out predicted frames, N coordinates, K DCT coeffi
 """
 from typing import NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 from model.dct import decode, decoding_matrix, encode, encoding_matrix
@@ -48,8 +49,7 @@ class KSOF(nn.Module):
         self.sgcn = SGCN(node_n=node_n, dct_n=dct_n, num_gcn=num_gcn, width=d_model * dct_n, dropout=dropout,
                          norm=norm, wiring=wiring) if sgcn else None
         both = ktcn and sgcn
-        self.temporal_gate = FrameGate(output_n) if gates and both else nn.Identity()
-        self.spatial_gate = FrameGate(output_n) if gates and both else nn.Identity()
+        self.gate = FrameGate(output_n) if gates and both else nn.Identity()  # one for both paths, as released
         self.fusion = SOF(node_n=node_n, topk=topk) if fusion and both else None
         self.fusion_residual = fusion_residual
 
@@ -69,7 +69,7 @@ class KSOF(nn.Module):
 
     def fuse(self, temporal: Tensor, spatial: Tensor) -> Tensor:
         """Two displacements from the last pose (B, T_out, N) -> one: their gated sum, at first their mean, corrected."""
-        temporal, spatial = self.temporal_gate(temporal), self.spatial_gate(spatial)
+        temporal, spatial = self.gate(torch.cat([temporal, spatial])).chunk(2)
         if self.fusion is None:
             return temporal + spatial
         correction = self.fusion(temporal, spatial)

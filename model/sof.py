@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 KERNELS = (7, 5, 3)  # of the three convolutions along time
 SQUEEZE = 4  # reduction of the squeeze-and-excitation
+MLP_WIDTH = 4  # hidden units of the MLP for each coordinate
 UNIT_MM = 50.0  # a typical displacement; in this unit what SOF sees is of order one
 
 
@@ -72,8 +73,8 @@ class SOF(nn.Module):
             for channels, kernel in zip((2 * node_n, node_n, node_n), KERNELS, strict=True)
         )
         self.skip = nn.Conv1d(2 * node_n, node_n, 1)
-        self.mlp = nn.Sequential(nn.Linear(node_n + len(KERNELS) * pooled, 2 * node_n), nn.GELU(),
-                                 nn.Linear(2 * node_n, node_n))
+        self.mlp = nn.Sequential(nn.Linear(node_n + len(KERNELS) * pooled, MLP_WIDTH * node_n), nn.GELU(),
+                                 nn.Linear(MLP_WIDTH * node_n, node_n))
         last = self.mlp[-1]
         nn.init.zeros_(last.weight)  # type: ignore[arg-type]  # an untrained fusion corrects nothing
         nn.init.zeros_(last.bias)  # type: ignore[arg-type]

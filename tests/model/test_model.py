@@ -190,7 +190,7 @@ def test_with_one_path_alone_its_prediction_is_the_fused_one(left_out, other):
 def test_without_sof_the_fused_prediction_is_the_gated_sum():
     model, observed = trained(fusion=False), poses(3)
     prediction, last = model(observed), observed[:, -1:]
-    expected = last + model.temporal_gate(prediction.temporal - last) + model.spatial_gate(prediction.spatial - last)
+    expected = last + model.gate(prediction.temporal - last) + model.gate(prediction.spatial - last)
     assert torch.allclose(prediction.fused, expected, atol=1e-3)
 
 
