@@ -1,4 +1,4 @@
-"""Every option of the mains, declared once. Names of settings that belong together derive from the declarations."""
+"""Every option of the mains, declared once: which of them belong together follows from the declarations."""
 import argparse
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,9 +8,20 @@ from utils.common.cli import Parser, at_least, tool_parser
 from utils.common.errors import InputError
 
 # What --without leaves out of the network or its loss, and what stands in its place.
-PARTS = {'gates': 'SOF takes both paths as they are', 'fusion_residual': 'the fusion is not added to the sum of the paths',
+PARTS = {'ktcn': 'the S-GCN\'s prediction alone', 'sgcn': 'the K-TCN\'s prediction alone',
+         'fusion': 'the sum of the gated paths, without SOF', 'gates': 'SOF takes both paths as they are',
+         'fusion_residual': 'the fusion is not added to the sum of the paths',
          'batch_norm': 'layer norm over the features of each node instead', 'loss_weights': 'a and b stay where they begin'}
 NOT_IN_PAPER = 'not in the paper'
+# What --recipe sets, beyond the paper; chosen on CMU validation data (docs/results.md).
+RECIPES: dict[str, dict[str, Any]] = {
+    'accurate': {'mirror': 0.5, 'reverse': 0.2, 'stretch': 0.2, 'shift': 20.0, 'balance': 0.5, 'average': 0.998,
+                 'velocity_weight': 5.0, 'near_frames': 1.2, 'symmetry': 'average'},
+    'short': {'mirror': 0.5, 'reverse': 0.2, 'stretch': 0.2, 'shift': 20.0, 'balance': 0.5, 'average': 0.998,
+              'velocity_weight': 1.0, 'error_weighting': 1.0, 'jps_weight': 100.0, 'symmetry': 'average'},
+    'long': {'mirror': 0.5, 'reverse': 0.2, 'stretch': 0.2, 'shift': 20.0, 'balance': 0.5, 'average': 0.998,
+             'velocity_weight': 5.0, 'error_weighting': 1.0, 'jps_weight': 300.0, 'symmetry': 'average'},
+}
 
 
 @dataclass(frozen=True)
@@ -23,7 +34,6 @@ class Option:
         'training' for what must stay the same when a run is resumed, so that it ends as one that was never stopped;
         'run' for what may change at any time.
     short: in the run folder's name, before the value; 'shape' options without it stand there only where chosen.
-    accurate: the default under --recipe accurate.
     older: the value that a checkpoint from before the option stands for; None where there is no such checkpoint.
     """
 
@@ -35,7 +45,6 @@ class Option:
     choices: tuple[Any, ...] | None = None
     metavar: str | None = None
     short: str | None = None
-    accurate: Any = None
     older: Any = None
     required: bool = False
 
@@ -63,14 +72,17 @@ NETWORK = (
            at_least(1, most=1000), 'shape', short='d'),
     Option('dropout', 0.1, 'dropout in both paths, below 1', below_one, 'training'),
     Option('tcn_axis', 'time', 'what the K-TCN\'s convolutions slide along', role='shape', choices=('time', 'coordinates')),
-    Option('topk', 'in_place', 'TOP-K of the fusion: zero the weaker half, pack the stronger half by strength, or keep all',
-           role='shape', choices=('in_place', 'packed', 'off')),
+    Option('topk', 'signed', 'TOP-K of the fusion: the largest responses stay in their places, by value or by magnitude; '
+           'packed: their values alone; inside: they feed the next convolution too; off: all stay', role='shape',
+           choices=('signed', 'magnitude', 'packed', 'inside', 'off')),
+    Option('wiring', 'released', 'S-GCN: num_gcn + 1 blocks down and up and one in the middle, with a skip around all of '
+           'them; inner: num_gcn, three, and no such skip', role='shape', choices=('released', 'inner'), older='inner'),
     Option('without', 'nothing', 'to see what a part brings: ' + '; '.join(f'{part}: {what}' for part, what in PARTS.items()),
            role='shape', choices=('nothing', *PARTS), older='nothing'),
     Option('symmetry', 'off', 'average: evaluate the mean of what the network makes of a window and of its mirror image, at '
-           f'twice the cost; {NOT_IN_PAPER}', role='shape', choices=('off', 'average'), older='off', accurate='average'),
+           f'twice the cost; {NOT_IN_PAPER}', role='shape', choices=('off', 'average'), older='off'),
 )
-LEARNING = (
+TRAIN = (
     Option('epoch', 100, 'epochs to train in all', at_least(1)),
     Option('batch_size', 32, 'windows in a training step', at_least(2), 'training'),
     Option('test_batch_size', 64, 'windows at once in evaluation; changes speed and memory only', at_least(1)),
@@ -83,27 +95,27 @@ LEARNING = (
     Option('jps_weight', 1.0, 'weight of the squared joint point smoothness in the loss; 0 drops it', at_least(0, float),
            'training'),
     Option('velocity_weight', 0.0, f'weight of the error of velocities between frames in the loss; {NOT_IN_PAPER}',
-           at_least(0, float), 'training', older=0.0, accurate=5.0),
+           at_least(0, float), 'training', older=0.0),
+    Option('path_weight', 0.0, 'weight of the errors of both paths in the loss, beside the learned weights; '
+           f'{NOT_IN_PAPER}', at_least(0, float), 'training', older=0.0),
     Option('near_frames', 0.0, 'predicted frame k counts k to the power of minus this in the error of the fused prediction '
            f'that training lowers; 0: all the same; {NOT_IN_PAPER}', at_least(0, float), 'training', metavar='POWER',
-           older=0.0, accurate=1.2),
+           older=0.0),
+    Option('error_weighting', 0.0, 'in the error of the fused prediction that training lowers each joint and frame counts '
+           f'its running mean error to the power of minus this; {NOT_IN_PAPER}', at_least(0, float), 'training',
+           metavar='POWER', older=0.0),
     Option('mirror', 0.0, f'share of training windows whose left and right change places, up to 1; {NOT_IN_PAPER}', share,
-           'training', older=0.0, accurate=0.5),
+           'training', older=0.0),
     Option('reverse', 0.0, f'share of training windows that run backwards, up to 1; {NOT_IN_PAPER}', share, 'training',
-           older=0.0, accurate=0.2),
+           older=0.0),
     Option('stretch', 0.0, f'training windows run up to 1 + this times faster or slower; {NOT_IN_PAPER}', at_least(0, float),
-           'training', older=0.0, accurate=0.2),
+           'training', older=0.0),
     Option('shift', 0.0, 'every coordinate of a training window moves by a constant of this standard deviation; '
-           f'{NOT_IN_PAPER}', at_least(0, float), 'training', metavar='MM', older=0.0, accurate=20.0),
+           f'{NOT_IN_PAPER}', at_least(0, float), 'training', metavar='MM', older=0.0),
     Option('balance', 0.0, 'draw an action\'s windows less often the more it has: 0 each once an epoch, 1 all actions equally '
-           f'often; {NOT_IN_PAPER}', at_least(0, float), 'training', older=0.0, accurate=0.5),
+           f'often; {NOT_IN_PAPER}', at_least(0, float), 'training', older=0.0),
     Option('average', 0.0, 'evaluate and save a running average of the weights that forgets by this factor a step, below 1; '
-           f'{NOT_IN_PAPER}', below_one, 'training', metavar='DECAY', older=0.0, accurate=0.998),
-)
-# What --recipe sets, beyond the paper; chosen on CMU validation data (docs/results.md).
-RECIPES: dict[str, dict[str, Any]] = {
-    'accurate': {option.name: option.accurate for option in (*LEARNING, *NETWORK) if option.accurate is not None}}
-STEPS = (
+           f'{NOT_IN_PAPER}', below_one, 'training', metavar='DECAY', older=0.0),
     Option('recipe', None, 'other defaults for the options above, for accuracy beyond the paper: ' + '; '.join(
         f'{name}: ' + ' '.join(f'--{option} {value}' for option, value in recipe.items()) for name, recipe in RECIPES.items()),
         choices=tuple(RECIPES)),
@@ -123,7 +135,7 @@ RUN = (
     Option('is_eval', False, 'evaluate the run\'s ckpt_best on the test split and stop'),
     Option('ckpt', None, 'checkpoint file for --is_eval or --is_load instead of the run\'s own'),
 )
-GROUPS = {'data': DATA, 'network': NETWORK, 'training': (*LEARNING, *STEPS), 'run': RUN}
+GROUPS = {'data': DATA, 'network': NETWORK, 'training': TRAIN, 'run': RUN}
 OPTIONS = tuple(option for group in GROUPS.values() for option in group)
 # What a checkpoint must agree with: the dataset and what shapes the network.
 SHAPE = ('dataset', *(option.name for option in OPTIONS if option.role == 'shape'))

@@ -1,6 +1,10 @@
-"""KSOF: K-TCN and S-GCN side by side, joined by SOF (Ding, Qu, Tang, Pattern Recognition 161, 2025, figure 2)."""
+"""KSOF: K-TCN and S-GCN side by side, joined by SOF (Ding, Qu, Tang, Pattern Recognition 161, 2025, figure 2).
+
+B windows, T_in observed and T_out predicted frames, N coordinates, K DCT coefficients. Poses are root-centred, in mm.
+"""
 from typing import NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 from model.dct import decode, decoding_matrix, encode, encoding_matrix
@@ -20,44 +24,53 @@ class Prediction(NamedTuple):
 
 
 class KSOF(nn.Module):
-    """The network. All sizes are plain numbers: see opt.py for what they mean.
+    """Predicts poses by two paths and their fusion.
 
-    gates, fusion_residual, norm: as the paper has them; otherwise the paths are fused as they are, their sum is not part of the
-    fusion, and the S-GCN's norms are layer norms.
+    node_n, input_n, output_n, dct_n: N, T_in, T_out, K.
+    num_gcn: the S-GCN has 2 x num_gcn + 5 stages.
+    d_model: width; d_model x dct_n features a node in the S-GCN, 16 x d_model channels in the K-TCN.
+    tcn_axis: see `KTCN`. topk: see `SOF`. norm, wiring: see `SGCN`.
+    ktcn, sgcn, gates, fusion, fusion_residual: False leaves out a path, the gates, SOF, or the sum of the paths that SOF
+        corrects. With one path alone there is nothing to fuse: its prediction is the fused one.
     """
 
     encoding: Tensor
     decoding: Tensor
 
     def __init__(self, *, node_n: int, input_n: int, output_n: int, dct_n: int, num_gcn: int, d_model: int,
-                 dropout: float, tcn_axis: str = 'time', topk: str = 'in_place', gates: bool = True,
-                 fusion_residual: bool = True, norm: str = 'batch'):
+                 dropout: float, tcn_axis: str = 'time', topk: str = 'signed', norm: str = 'batch',
+                 wiring: str = 'released', ktcn: bool = True, sgcn: bool = True, gates: bool = True,
+                 fusion: bool = True, fusion_residual: bool = True):
         super().__init__()
         self.register_buffer('encoding', encoding_matrix(input_n, output_n, dct_n), persistent=False)
         self.register_buffer('decoding', decoding_matrix(input_n, output_n, dct_n), persistent=False)
         self.ktcn = KTCN(node_n=node_n, input_n=input_n, output_n=output_n, width=KTCN_WIDTH_PER_D_MODEL * d_model,
-                         dropout=dropout, axis=tcn_axis)
-        self.sgcn = SGCN(node_n=node_n, dct_n=dct_n, num_gcn=num_gcn, width=d_model * dct_n, dropout=dropout, norm=norm)
-        self.temporal_gate = FrameGate(output_n) if gates else nn.Identity()
-        self.spatial_gate = FrameGate(output_n) if gates else nn.Identity()
+                         dropout=dropout, axis=tcn_axis) if ktcn else None
+        self.sgcn = SGCN(node_n=node_n, dct_n=dct_n, num_gcn=num_gcn, width=d_model * dct_n, dropout=dropout,
+                         norm=norm, wiring=wiring) if sgcn else None
+        both = ktcn and sgcn
+        self.gate = FrameGate(output_n) if gates and both else nn.Identity()  # one for both paths, as released
+        self.fusion = SOF(node_n=node_n, topk=topk) if fusion and both else None
         self.fusion_residual = fusion_residual
-        self.fusion = SOF(node_n=node_n, topk=topk)
 
     def forward(self, observed: Tensor, coefficients: Tensor | None = None) -> Prediction:
-        """Observed root-centred poses (B, T_in, N) in mm -> three predictions (B, T_out, N) in mm.
+        """Observed poses (B, T_in, N) -> three predictions (B, T_out, N).
 
-        coefficients: the same window's DCT coefficients (B, N, K) where the loader has them; encoded here otherwise.
+        coefficients: the same windows' DCT coefficients (B, N, K) where the loader has them; encoded here otherwise.
         """
         if coefficients is None:
             coefficients = encode(observed, self.encoding)
         last = observed[:, -1:]
-        temporal = self.ktcn(observed)
-        spatial = last + decode(self.sgcn(coefficients), self.decoding)
+        held = last.expand(-1, self.decoding.shape[1], -1)
+        temporal = held if self.ktcn is None else self.ktcn(observed)
+        spatial = held if self.sgcn is None else last + decode(self.sgcn(coefficients), self.decoding)
         fused = last + self.fuse(temporal - last, spatial - last)
         return Prediction(fused, temporal, spatial)
 
     def fuse(self, temporal: Tensor, spatial: Tensor) -> Tensor:
         """Two displacements from the last pose (B, T_out, N) -> one: their gated sum, at first their mean, corrected."""
-        temporal, spatial = self.temporal_gate(temporal), self.spatial_gate(spatial)
+        temporal, spatial = self.gate(torch.cat([temporal, spatial])).chunk(2)
+        if self.fusion is None:
+            return temporal + spatial
         correction = self.fusion(temporal, spatial)
         return temporal + spatial + correction if self.fusion_residual else correction

@@ -37,9 +37,10 @@ class TemporalBlock(nn.Module):
             CausalConv(channels_out, channels_out, dilation), nn.ReLU(), Dropout(dropout),
         )
         self.skip = nn.Identity() if channels_in == channels_out else nn.Conv1d(channels_in, channels_out, 1)
+        self.activation = nn.ReLU()
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.relu(self.body(x) + self.skip(x))
+        return self.activation(self.body(x) + self.skip(x))
 
 
 class KTCN(nn.Module):

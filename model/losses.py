@@ -1,4 +1,7 @@
-"""Errors and the training loss (KSOF section 3.5). Poses are in mm; T frames of N = 3 J coordinates."""
+"""Errors and the training loss (KSOF section 3.5).
+
+B windows, T predicted frames, N = 3 J coordinates. Poses are in mm.
+"""
 import math
 from typing import NamedTuple
 
@@ -7,51 +10,50 @@ from torch import Tensor, nn
 
 from model.ksof import Prediction
 
-TYPICAL_ERROR_MM = 25.0  # where the learned weights start: at their optimum for a path that is this far off
+TYPICAL_ERROR_MM = 25.0  # where a and b start: at their optimum for a path that is this far off
+MEMORY = 0.99  # of the running mean of the errors by joint and frame
 
 
 def joint_distances(predicted: Tensor, truth: Tensor) -> Tensor:
-    """Euclidean distances of joints, (..., N) and (..., N) -> (..., J), mm."""
+    """Returns the Euclidean distances of joints, (..., N) and (..., N) -> (..., J), mm."""
     assert predicted.shape == truth.shape, f'{tuple(predicted.shape)} predicted, {tuple(truth.shape)} true'
     return (predicted - truth).unflatten(-1, (-1, 3)).norm(dim=-1)
 
 
 def mpjpe(predicted: Tensor, truth: Tensor) -> Tensor:
-    """Mean per joint position error: the mean distance over batch, frames and joints, mm."""
+    """Returns the mean per joint position error: the mean distance over windows, frames and joints, mm."""
     return joint_distances(predicted, truth).mean()
 
 
 def joint_point_smoothness(poses: Tensor) -> Tensor:
-    """JPS: the mean norm of the joints' second differences along time (B, T, N), mm per frame squared. T >= 3."""
+    """Returns JPS: the mean norm of the joints' second differences along time, mm per frame squared.
+
+    poses: (B, T, N), mm. ValueError unless T >= 3.
+    """
     if poses.shape[1] < 3:
         raise ValueError(f'joint point smoothness needs at least 3 frames, got {poses.shape[1]}')
     acceleration = torch.diff(poses, n=2, dim=1)
     return acceleration.unflatten(-1, (-1, 3)).norm(dim=-1).mean()
 
 
-def near_frames_first(predicted: Tensor, truth: Tensor, power: float) -> Tensor:
-    """A mean of the (B, T, N) poses' joint distances, mm, in which predicted frame k, from 1, counts k^-power."""
-    weights = torch.arange(1, truth.shape[1] + 1, device=truth.device).float() ** -power
-    return joint_distances(predicted, truth).mean((0, 2)) @ (weights / weights.sum())
-
-
 class LossMeans(NamedTuple):
-    """Scalars of one batch, each a mean over its windows, of which `combine` makes the loss.
+    """Means over the windows of one batch, of which `combine` makes the loss.
 
-    fused, temporal, spatial: MPJPE of the three predictions, mm.
-    jps: joint point smoothness of the fused prediction, mm per frame squared.
-    beyond: what is added beyond the paper, 0 without it.
+    errors: (T, J) distances of the fused prediction's joints from the ground truth, mm.
+    temporal, spatial: () MPJPE of the K-TCN's and the S-GCN's own prediction, mm.
+    jps: () joint point smoothness of the fused prediction, mm per frame squared.
+    velocity: () error of the fused prediction's steps between frames, mm.
     """
 
-    fused: Tensor
+    errors: Tensor
     temporal: Tensor
     spatial: Tensor
     jps: Tensor
-    beyond: Tensor
+    velocity: Tensor
 
 
 class LossTerms(NamedTuple):
-    """Scalars of one batch: the total that is minimised and what it is made of."""
+    """Scalars of one batch: the total that is minimised and what it is made of. `fused` is the plain MPJPE."""
 
     total: Tensor
     fused: Tensor
@@ -63,44 +65,82 @@ class LossTerms(NamedTuple):
 
 
 class KSOFLoss(nn.Module):
-    """MPJPE of the fused prediction, plus both paths weighted by learned uncertainties a (S-GCN) and b (K-TCN and JPS).
+    """Adds the fused error and both paths' errors, the latter weighted by learned uncertainties.
 
-    total = MPJPE(Y) + L_S / (2 a^2) + L_T / (2 b^2) + log a + log b with L_T = L_K^2 + jps_weight * JPS(Y)^2. The
-    logarithms are the parameters, which keeps a and b positive. For given losses the total is least at a^2 = L_S,
-    b^2 = L_T; starting there for a typical error spares the thousands of steps that a, b = 1 would need to get there.
-    Without learned_weights a and b stay there. Beyond the paper near_frames is the power by which near frames count more in
-    MPJPE(Y), and velocity_weight times the mean error of the fused velocities is added.
+    total = MPJPE(Y) + L_S / (2 a^2) + L_T / (2 b^2) + log a + log b, L_T = L_K^2 + jps_weight * JPS(Y)^2.
+    For given errors the total is least at a^2 = L_S and b^2 = L_T. log a and log b are the parameters, so that a and b
+    stay positive.
+
+    jps_weight: weight of the squared joint point smoothness; 1 in the paper.
+    learned_weights: whether a and b are learned, or stay where they begin.
+    Beyond the paper:
+    velocity_weight: weight of the error of the fused prediction's velocities.
+    path_weight: weight of L_S and L_K beside the learned weights.
+    near_frames: in MPJPE(Y) predicted frame k, from 1, counts k to the power of minus this.
+    error_weighting: in MPJPE(Y) each joint and frame counts its own mean error to the power of minus this. This is the
+        maximum likelihood of errors whose size is known, as a and b are for the two paths.
+    frames, joints: T and J, needed for error_weighting alone.
     """
 
+    typical: Tensor
+    steps: Tensor
+
     def __init__(self, jps_weight: float = 1.0, velocity_weight: float = 0.0, near_frames: float = 0.0,
-                 learned_weights: bool = True):
+                 learned_weights: bool = True, *, path_weight: float = 0.0, error_weighting: float = 0.0,
+                 frames: int = 0, joints: int = 0):
         super().__init__()
-        self.jps_weight, self.velocity_weight, self.near_frames = jps_weight, velocity_weight, near_frames
+        self.jps_weight, self.velocity_weight, self.path_weight = jps_weight, velocity_weight, path_weight
+        self.near_frames, self.error_weighting = near_frames, error_weighting
         self.log_a = nn.Parameter(torch.tensor(math.log(TYPICAL_ERROR_MM) / 2), requires_grad=learned_weights)
         self.log_b = nn.Parameter(torch.tensor(math.log(TYPICAL_ERROR_MM)), requires_grad=learned_weights)
+        if error_weighting:
+            self.register_buffer('typical', torch.ones(frames, joints))
+            self.register_buffer('steps', torch.zeros(()))
 
     def forward(self, prediction: Prediction, truth: Tensor) -> LossTerms:
-        """Returns named terms for predictions and ground truth (B, T_out, N) in mm.
-
-        `fused` is the plain MPJPE; what is beyond the paper is in the total alone.
-        """
+        """Returns the named terms of predictions and ground truth (B, T, N) in mm."""
         return self.combine(self.means(prediction, truth))
 
     def means(self, prediction: Prediction, truth: Tensor) -> LossMeans:
-        """Returns the means over the batch. Several processes average them before `combine` squares some."""
-        fused = mpjpe(prediction.fused, truth)
-        beyond = torch.zeros_like(fused)
-        if self.near_frames:
-            beyond = beyond + near_frames_first(prediction.fused, truth, self.near_frames) - fused
-        if self.velocity_weight:
-            beyond = beyond + self.velocity_weight * mpjpe(prediction.fused.diff(dim=1), truth.diff(dim=1))
-        return LossMeans(fused, mpjpe(prediction.temporal, truth), mpjpe(prediction.spatial, truth),
-                         joint_point_smoothness(prediction.fused), beyond)
+        """Returns means over the batch. Several processes average them before `combine` squares some."""
+        velocity_error = mpjpe(prediction.fused.diff(dim=1), truth.diff(dim=1))
+        return LossMeans(joint_distances(prediction.fused, truth).mean(0), mpjpe(prediction.temporal, truth),
+                         mpjpe(prediction.spatial, truth), joint_point_smoothness(prediction.fused), velocity_error)
 
     def combine(self, means: LossMeans) -> LossTerms:
-        """Weights the means by the learned uncertainties and adds them up."""
-        fused, temporal, spatial, jps, beyond = means
-        weighted_spatial = spatial / 2 * torch.exp(-2 * self.log_a) + self.log_a
-        weighted_temporal = (temporal**2 + self.jps_weight * jps**2) / 2 * torch.exp(-2 * self.log_b) + self.log_b
-        total = fused + weighted_spatial + weighted_temporal + beyond
-        return LossTerms(total, fused, temporal, spatial, jps, self.log_a.exp().detach(), self.log_b.exp().detach())
+        """Weights the means and adds them up. In training the running means of the errors move on by one step."""
+        if self.training and self.error_weighting:
+            self.remember(means.errors.detach())
+        total = sum(self.addends(means).values(), self.log_a + self.log_b)
+        return LossTerms(total, means.errors.mean(), means.temporal, means.spatial, means.jps,
+                         self.log_a.exp().detach(), self.log_b.exp().detach())
+
+    def addends(self, means: LossMeans) -> dict[str, Tensor]:
+        """Returns what the total is the sum of, besides log a and log b."""
+        a_squared, b_squared = torch.exp(2 * self.log_a), torch.exp(2 * self.log_b)
+        addends = {'fused': (means.errors * self.weights(means.errors)).mean(),
+                   'spatial': means.spatial / (2 * a_squared),
+                   'temporal': means.temporal**2 / (2 * b_squared),
+                   'jps': self.jps_weight * means.jps**2 / (2 * b_squared)}
+        if self.velocity_weight:
+            addends['velocity'] = self.velocity_weight * means.velocity
+        if self.path_weight:
+            addends['paths'] = self.path_weight * (means.temporal + means.spatial)
+        return addends
+
+    def weights(self, errors: Tensor) -> Tensor:
+        """Returns how much each frame and joint of the fused error counts, (T, J) or (T, 1), of mean 1."""
+        weights = errors.new_ones(len(errors), 1)
+        if self.near_frames:
+            weights = torch.arange(1, len(errors) + 1, device=errors.device)[:, None] ** -self.near_frames
+        if self.error_weighting:
+            weights = weights * self.typical**-self.error_weighting
+        return weights / weights.mean()
+
+    @torch.no_grad()
+    def remember(self, errors: Tensor) -> None:
+        """Moves the running means of the errors (T, J) on by one step. At first it is the plain mean of all steps."""
+        self.steps += 1
+        change = torch.where(errors.isfinite(), errors - self.typical, 0)
+        self.typical += change * (1 / self.steps).clamp(min=1 - MEMORY)
+        self.typical.clamp_(min=1e-3)

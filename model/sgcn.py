@@ -1,15 +1,19 @@
-"""S-GCN, the spatial path: graph convolutions over the coordinates' DCT coefficients (KSOF section 3.3)."""
+"""S-GCN, the spatial path: graph convolutions over the coordinates' DCT coefficients (KSOF section 3.3).
+
+B windows, N coordinates (the nodes of the graph), H features a node, K coefficients.
+"""
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from model.dropout import Dropout
 
-MIDDLE_BLOCKS = 3
+SLOPE = 0.01  # of every LeakyReLU
+# Blocks down and up beyond num_gcn, blocks in the middle, and whether the first stage's output enters the last one.
+WIRINGS = {'released': (1, 1, True), 'inner': (0, 3, False)}
 
 
 class GraphConv(nn.Module):
-    """A learned adjacency over N nodes and a weight matrix over their features: A X W + b."""
+    """A learned adjacency A over N nodes and a weight matrix W over their features: A (X W + b)."""
 
     def __init__(self, node_n: int, features_in: int, features_out: int):
         super().__init__()
@@ -19,11 +23,18 @@ class GraphConv(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, N, features_in) -> (B, N, features_out)."""
         y = self.linear(x)
-        return torch.bmm(self.adjacency.expand(y.shape[0], -1, -1), y)  # bmm: a quarter faster than a broadcast matmul here
+        return torch.bmm(self.adjacency.expand(y.shape[0], -1, -1), y)  # a quarter faster here than a broadcast product
+
+
+class GraphNorm(nn.BatchNorm1d):
+    """Batch normalisation of every feature of every node: (B, N, H) -> (B, N, H)."""
+
+    def forward(self, y: Tensor) -> Tensor:
+        return super().forward(y.flatten(1)).view_as(y)
 
 
 class GraphStage(nn.Module):
-    """Graph convolution, normalisation, LeakyReLU, dropout.
+    """Graph convolution, normalisation, LeakyReLU, dropout: (B, N, features_in) -> (B, N, features_out).
 
     norm: 'batch', over nodes x features; 'layer', over the features of each node (not in the paper).
     """
@@ -31,24 +42,12 @@ class GraphStage(nn.Module):
     def __init__(self, node_n: int, features_in: int, features_out: int, dropout: float, norm: str):
         super().__init__()
         self.conv = GraphConv(node_n, features_in, features_out)
-        self.norm = nn.BatchNorm1d(node_n * features_out) if norm == 'batch' else nn.LayerNorm(features_out)
+        self.norm = GraphNorm(node_n * features_out) if norm == 'batch' else nn.LayerNorm(features_out)
+        self.activation = nn.LeakyReLU(SLOPE)
         self.dropout = Dropout(dropout)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.conv(x)
-        return self.dropout(F.leaky_relu(self.normalised(y), 0.01, inplace=True)).view_as(y)
-
-    def normalised(self, y: Tensor) -> Tensor:
-        """(B, N, H) -> that or (B, N H); not a view, on which the work in place that follows is slow."""
-        if isinstance(self.norm, nn.LayerNorm):
-            return self.norm(y)
-        return self.norm(y.flatten(1)) if self.training else fixed_norm(self.norm, y.flatten(1))
-
-
-def fixed_norm(norm: nn.BatchNorm1d, y: Tensor) -> Tensor:
-    """A batch norm in evaluation, as one multiplication and addition: about half of torch's time on a processor."""
-    scale = norm.weight * torch.rsqrt(norm.get_buffer('running_var') + norm.eps)
-    return torch.addcmul(norm.bias - norm.get_buffer('running_mean') * scale, y, scale)
+        return self.dropout(self.activation(self.norm(self.conv(x))))
 
 
 class GraphBlock(nn.Module):
@@ -63,22 +62,37 @@ class GraphBlock(nn.Module):
 
 
 class SGCN(nn.Module):
-    """Changes of the window's DCT coefficients, in 2 x num_gcn + 5 stages: one in, num_gcn blocks down, three in the
-    middle, num_gcn up (each adding the output of the matching block down), one out. width is H, features per node."""
+    """Predicts changes of a window's DCT coefficients by 2 x num_gcn + 5 stages with U-shaped skips.
 
-    def __init__(self, *, node_n: int, dct_n: int, num_gcn: int, width: int, dropout: float, norm: str = 'batch'):
+    Stages as released: one in, num_gcn + 1 blocks down, one in the middle, num_gcn + 1 up, one out. Each block up takes
+    the sum of what comes from below and the output of the matching block down; the last stage takes the first one's too.
+
+    node_n: coordinates N.
+    dct_n: coefficients K.
+    width: features of a node H.
+    norm: see `GraphStage`.
+    wiring: 'released', or 'inner': num_gcn blocks down and up, three in the middle, and no skip around all of them.
+    """
+
+    def __init__(self, *, node_n: int, dct_n: int, num_gcn: int, width: int, dropout: float, norm: str = 'batch',
+                 wiring: str = 'released'):
         super().__init__()
+        more, middle, self.outermost = WIRINGS[wiring]
+
+        def blocks(count: int) -> list[GraphBlock]:
+            return [GraphBlock(node_n, width, dropout, norm) for _ in range(count)]
+
         self.first = GraphStage(node_n, dct_n, width, dropout, norm)
-        self.down = nn.ModuleList(GraphBlock(node_n, width, dropout, norm) for _ in range(num_gcn))
-        self.middle = nn.Sequential(*(GraphBlock(node_n, width, dropout, norm) for _ in range(MIDDLE_BLOCKS)))
-        self.up = nn.ModuleList(GraphBlock(node_n, width, dropout, norm) for _ in range(num_gcn))
+        self.down = nn.ModuleList(blocks(num_gcn + more))
+        self.middle = nn.Sequential(*blocks(middle))
+        self.up = nn.ModuleList(blocks(num_gcn + more))
         self.last = GraphConv(node_n, width, dct_n)
         nn.init.zeros_(self.last.linear.weight)  # an untrained path changes nothing
         nn.init.zeros_(self.last.linear.bias)
 
     def forward(self, coefficients: Tensor) -> Tensor:
-        """DCT coefficients (B, N, K) in mm -> how much the predicted window's coefficients differ, (B, N, K) in mm."""
-        x = self.first(coefficients)
+        """DCT coefficients (B, N, K) in mm -> how the predicted window's coefficients differ, (B, N, K) in mm."""
+        x = first = self.first(coefficients)
         skips = []
         for block in self.down:
             x = block(x)
@@ -86,4 +100,4 @@ class SGCN(nn.Module):
         x = self.middle(x)
         for block in self.up:
             x = block(x + skips.pop())
-        return self.last(x)
+        return self.last(x + first if self.outermost else x)

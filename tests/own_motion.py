@@ -9,7 +9,7 @@ from utils.data.lookup import DATASETS
 from utils.data.skeleton import CMU
 
 SIZES = {'input_n': 10, 'output_n': 6, 'dct_n': 8, 'num_gcn': 1, 'd_model': 2, 'dropout': 0.0, 'tcn_axis': 'time',
-         'topk': 'in_place'}
+         'topk': 'signed', 'wiring': 'released'}
 
 
 def save_checkpoint(path, dataset):

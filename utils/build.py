@@ -28,15 +28,17 @@ def build_network(settings: Settings) -> KSOF:
     return KSOF(node_n=settings['node_n'], input_n=settings['input_n'], output_n=settings['output_n'],
                 dct_n=settings['dct_n'], num_gcn=settings['num_gcn'], d_model=settings['d_model'],
                 dropout=settings['dropout'], tcn_axis=settings['tcn_axis'], topk=settings['topk'],
-                gates=without != 'gates', fusion_residual=without != 'fusion_residual',
-                norm='layer' if without == 'batch_norm' else 'batch')
+                wiring=settings['wiring'], norm='layer' if without == 'batch_norm' else 'batch',
+                **{part: without != part for part in ('ktcn', 'sgcn', 'gates', 'fusion', 'fusion_residual')})
 
 
 def build_loss(settings: Settings) -> KSOFLoss:
     """Builds the training loss."""
     settings = completed(settings)
     return KSOFLoss(settings['jps_weight'], settings['velocity_weight'], settings['near_frames'],
-                    learned_weights=settings['without'] != 'loss_weights')
+                    learned_weights=settings['without'] != 'loss_weights', path_weight=settings['path_weight'],
+                    error_weighting=settings['error_weighting'], frames=settings['output_n'],
+                    joints=settings['node_n'] // 3)
 
 
 def load_windows(settings: Settings, root: Path, split: str, device: torch.device) -> Windows:

@@ -69,3 +69,57 @@ def test_weights_start_at_their_optimum_for_the_typical_error():
     off = truth + torch.tensor([25.0, 0.0, 0.0])
     criterion(Prediction(off, off, off), truth).total.backward()
     assert abs(criterion.log_a.grad.item()) < 1e-5 and abs(criterion.log_b.grad.item()) < 1e-5
+
+
+def test_paths_may_be_supervised_beside_the_learned_weights():
+    truth, fused, temporal, spatial = 10 * torch.randn(4, 2, 5, 6)
+    prediction = Prediction(fused, temporal, spatial)
+    plain, more = KSOFLoss()(prediction, truth), KSOFLoss(path_weight=0.3)(prediction, truth)
+    assert more.total.item() == pytest.approx((plain.total + 0.3 * (plain.temporal + plain.spatial)).item(), rel=1e-6)
+
+
+def test_errors_count_by_the_inverse_of_their_running_mean():
+    torch.manual_seed(0)
+    criterion = KSOFLoss(error_weighting=1.5, frames=3, joints=2)
+    truth = torch.zeros(4, 3, 6)
+    mean = None
+    for step in range(1, 4):
+        fused = 10 * torch.rand(4, 3, 6) + 1
+        errors = torch.tensor([[sum(float(fused[w, t, 3 * j : 3 * j + 3].norm()) for w in range(4)) / 4 for j in range(2)]
+                               for t in range(3)])
+        mean = errors if mean is None else mean + (errors - mean) / step
+        weights = mean**-1.5 / (mean**-1.5).mean()
+        prediction = Prediction(fused, truth, truth)
+        means = criterion.means(prediction, truth)
+        terms = criterion.combine(means)
+        assert terms.fused.item() == pytest.approx(errors.mean().item(), rel=1e-5)
+        assert criterion.addends(means)['fused'].item() == pytest.approx((errors * weights).mean().item(), rel=1e-5)
+    before = criterion.typical.clone()
+    criterion.eval()(Prediction(fused + 9, truth, truth), truth)
+    assert torch.equal(criterion.typical, before)
+
+
+def test_the_running_mean_forgets_by_a_hundredth_and_bad_steps_leave_no_trace():
+    criterion = KSOFLoss(error_weighting=1, frames=3, joints=1)
+    truth = torch.zeros(1, 3, 3)
+
+    def step(size):
+        fused = torch.tensor([size, 0, 0]).expand(1, 3, 3)
+        criterion(Prediction(fused, truth, truth), truth)
+
+    for _ in range(100):
+        step(10.0)
+    step(20.0)
+    assert criterion.typical.flatten().tolist() == pytest.approx([10 + 10 / 100] * 3, rel=1e-4)
+    step(math.nan)
+    assert criterion.typical.flatten().tolist() == pytest.approx([10 + 10 / 100] * 3, rel=1e-4)
+
+
+def test_the_total_is_the_sum_of_its_addends_and_the_logarithms():
+    truth, fused, temporal, spatial = 10 * torch.randn(4, 2, 5, 6)
+    criterion = KSOFLoss(3.0, 2.0, 0.5, path_weight=0.1, error_weighting=1.0, frames=5, joints=2)
+    means = criterion.means(Prediction(fused, temporal, spatial), truth)
+    total = criterion.combine(means).total
+    addends = criterion.addends(means)
+    assert set(addends) == {'fused', 'spatial', 'temporal', 'jps', 'velocity', 'paths'}
+    assert total.item() == pytest.approx(sum(addends.values()).item() + math.log(25) * 1.5, rel=1e-5)

@@ -1,3 +1,5 @@
+import itertools
+
 import pytest
 import torch
 
@@ -6,7 +8,7 @@ from model.dct import encode
 from model.ksof import KSOF
 from model.ktcn import KTCN, velocity
 from model.losses import KSOFLoss, mpjpe
-from model.sof import FrameGate, top_k
+from model.sof import SOF, FrameGate, top_k
 
 SIZES = {'node_n': 12, 'input_n': 10, 'output_n': 5, 'dct_n': 8, 'num_gcn': 2, 'd_model': 2, 'dropout': 0.0}
 
@@ -33,6 +35,8 @@ def poses(count, seed=1):
 
 
 @pytest.mark.parametrize('changes', [{}, {'tcn_axis': 'coordinates'}, {'topk': 'packed'}, {'topk': 'off'},
+                                     {'topk': 'inside'}, {'wiring': 'inner'}, {'ktcn': False}, {'sgcn': False},
+                                     {'fusion': False}, {'gates': False},
                                      {'output_n': 25, 'dct_n': 35}, {'num_gcn': 1, 'd_model': 1, 'dct_n': 1}])
 def test_untrained_network_is_zero_velocity(changes):
     observed = poses(4)
@@ -43,8 +47,8 @@ def test_untrained_network_is_zero_velocity(changes):
 
 
 def test_stages_of_the_spatial_path():
-    for num_gcn in (1, 4):
-        model = network(num_gcn=num_gcn)
+    for num_gcn, wiring in itertools.product((1, 4), ('released', 'inner')):
+        model = network(num_gcn=num_gcn, wiring=wiring)
         convolutions = [name for name, _ in model.sgcn.named_modules() if name.endswith('adjacency') or name.endswith('conv')]
         blocks = len(model.sgcn.down) + len(model.sgcn.middle) + len(model.sgcn.up)
         assert blocks + 2 == 2 * num_gcn + 5
@@ -114,23 +118,51 @@ def test_constants_are_buffers_and_not_in_the_checkpoint():
     assert not any('coding' in name for name in model.state_dict())
 
 
-@pytest.mark.parametrize('mode', ['in_place', 'packed', 'off'])
-def test_top_k_keeps_the_strongest(mode):
+@pytest.mark.parametrize('how, size', [('signed', lambda x: x), ('magnitude', torch.abs), ('packed', lambda x: x)])
+def test_top_k_keeps_the_strongest(how, size):
     responses = torch.randn(3, 10, 4)
-    kept = top_k(responses, 5, mode)
-    strongest = responses.abs().sort(dim=1, descending=True).values[:, :5]
-    if mode == 'off':
-        assert torch.equal(kept, responses)
-    else:
-        assert kept.shape[1] == (10 if mode == 'in_place' else 5)
-        assert (kept != 0).sum(1).eq(5).all()
-        assert torch.equal(kept.abs().sort(dim=1, descending=True).values[:, :5], strongest)
-    if mode == 'in_place':
+    kept = top_k(responses, 5, how)
+    strongest = responses.gather(1, size(responses).sort(dim=1, descending=True).indices[:, :5])
+    assert kept.shape[1] == (5 if how == 'packed' else 10)
+    assert (kept != 0).sum(1).eq(5).all()
+    found = kept.gather(1, size(kept).where(kept != 0, torch.tensor(-9.0)).sort(dim=1, descending=True).indices[:, :5])
+    assert torch.equal(found, strongest)
+    if how != 'packed':
         assert torch.equal(kept[kept != 0], responses[kept != 0])
 
 
-def test_top_k_keeps_exactly_k_of_equal_responses():
-    assert top_k(torch.ones(1, 6, 2), 3, 'in_place').sum().item() == 6
+def test_top_k_off_keeps_all():
+    responses = torch.randn(3, 10, 4)
+    assert torch.equal(top_k(responses, 5, 'off'), responses)
+
+
+@pytest.mark.parametrize('how', ['signed', 'magnitude'])
+def test_top_k_keeps_exactly_k_of_equal_responses(how):
+    assert top_k(torch.ones(1, 6, 2), 3, how).sum().item() == 6
+
+
+@pytest.mark.parametrize('topk, beside', [('signed', True), ('magnitude', True), ('packed', True), ('inside', False)])
+def test_the_next_convolution_sees_all_of_the_one_before_and_the_mlp_the_strongest_half(topk, beside):
+    fusion = SOF(node_n=12, topk=topk)
+    seen = {}
+    for number, stage in enumerate(fusion.stages):
+        stage.register_forward_hook(lambda _, given, made, number=number: seen.update({number: (given[0], made)}))
+    fusion.mlp.register_forward_hook(lambda _, given, made: seen.update(mlp=given[0]))
+    fusion(*(50 * torch.randn(2, 4, 5, 12)))
+    for number in (1, 2):
+        assert torch.equal(seen[number][0], seen[number - 1][1]) == beside
+    for number in range(3):
+        pooled = seen['mlp'][..., 12 + number * (6 if topk == 'packed' else 12):][..., : 6 if topk == 'packed' else 12]
+        assert (pooled != 0).sum(-1).eq(6).all()
+
+
+def test_a_gate_looks_at_the_motion():
+    torch.manual_seed(0)
+    gate = FrameGate(5)
+    torch.nn.init.normal_(gate.excite.weight)
+    motion = torch.randn(64, 5, 12) * torch.rand(64, 1, 1) * 100
+    assert gate.gates(motion).std(0).min() > 0.01
+    assert gate.gates(motion).shape == (64, 5)
 
 
 def test_gates_start_at_one_half():
@@ -145,6 +177,21 @@ def test_main_term_reaches_every_part_of_the_network():
     silent = [name for name, parameter in model.named_parameters() if parameter.grad is None or not parameter.grad.any()]
     # a bias in front of a batch norm is taken out by it
     assert [name for name in silent if not name.endswith('conv.linear.bias')] == []
+
+
+@pytest.mark.parametrize('left_out, other', [('ktcn', 'spatial'), ('sgcn', 'temporal')])
+def test_with_one_path_alone_its_prediction_is_the_fused_one(left_out, other):
+    model, observed = trained(**{left_out: False}), poses(3)
+    prediction = model(observed)
+    assert torch.allclose(prediction.fused, getattr(prediction, other), atol=1e-3)
+    assert not torch.allclose(prediction.fused, ZeroVelocity(5)(observed), atol=1.0)
+
+
+def test_without_sof_the_fused_prediction_is_the_gated_sum():
+    model, observed = trained(fusion=False), poses(3)
+    prediction, last = model(observed), observed[:, -1:]
+    expected = last + model.gate(prediction.temporal - last) + model.gate(prediction.spatial - last)
+    assert torch.allclose(prediction.fused, expected, atol=1e-3)
 
 
 def test_learned_weights_move_and_the_loss_falls():

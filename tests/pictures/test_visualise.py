@@ -25,7 +25,7 @@ from utils.predict.trained import load_trained
 
 PROJECT = Path(__file__).resolve().parents[2]
 SIZES = {'input_n': 10, 'output_n': 10, 'dct_n': 8, 'num_gcn': 1, 'd_model': 2, 'dropout': 0.0, 'tcn_axis': 'time',
-         'topk': 'in_place'}
+         'topk': 'signed'}
 
 
 def save_run(folder, dataset):

@@ -16,7 +16,7 @@ from utils.report.page import Results, write_all
 from utils.report.published import TABLE
 
 SIZES = {'node_n': 75, 'input_n': 10, 'output_n': 10, 'dct_n': 15, 'num_gcn': 1, 'd_model': 1, 'dropout': 0.1,
-         'tcn_axis': 'time', 'topk': 'in_place'}
+         'tcn_axis': 'time', 'topk': 'signed', 'wiring': 'released'}
 
 
 def error(action, frame, offset):

@@ -101,17 +101,19 @@ def average(tensors: Sequence[Tensor]) -> None:
 
 
 def means_of_all(means: Sequence[Tensor]) -> Sequence[Tensor]:
-    """() means over this process's windows -> the same over all windows of the step, from equally many in each process.
+    """Means over this process's windows -> the same over all windows of the step, from equally many in each process.
 
     A gradient flows to this process's windows as if they were all: averaged over the processes, gradients of whatever
     is made of these means, squares too, are then those of one process that has all windows.
     """
     if processes() == 1:
         return means
-    own = torch.stack(list(means))
+    own = torch.cat([mean.flatten() for mean in means])
     everyones = own.detach().clone()
     dist.all_reduce(everyones)
-    return (everyones / processes() + (own - own.detach())).unbind()  # the same bits everywhere: what is added is 0
+    of_all = everyones / processes() + (own - own.detach())  # the same bits everywhere: what is added is 0
+    parts = of_all.split([mean.numel() for mean in means])
+    return [part.view_as(mean) for part, mean in zip(parts, means, strict=True)]
 
 
 def own_windows(order: Tensor, batch_size: int) -> Tensor:

@@ -71,10 +71,11 @@ def train_step(state: TrainState, batch: Batch, settings: TrainSettings) -> None
 
     Several processes take it together: the loss is made of means over all their windows, and gradients are averaged.
     Where loss or gradient is not finite the weights stay as they are; where such steps may be skipped, so do the
-    batch norms' statistics. The names in record_function are those under which a profiler shows a step's parts.
+    running statistics of batch norms and loss. The names in record_function are those under which a profiler shows a step's parts.
     """
     model, optimizer = state.model, state.optimizer
-    kept = [buffer.clone() for buffer in model.buffers()] if settings.skip_bad_steps else []
+    buffers = [*model.buffers(), *state.criterion.buffers()] if settings.skip_bad_steps else []
+    kept = [buffer.clone() for buffer in buffers]
     with record_function('forward'):
         prediction = predict_mixed(state.network, batch.observed, batch.coefficients, amp=settings.amp)
     with record_function('loss'):
@@ -92,7 +93,7 @@ def train_step(state: TrainState, batch: Batch, settings: TrainSettings) -> None
         optimizer.found_inf = bad.float()  # type: ignore[attr-defined]
         optimizer.step()
         state.lr_scheduler.step()
-    for buffer, before in zip(model.buffers(), kept, strict=False):
+    for buffer, before in zip(buffers, kept, strict=True):
         buffer.copy_(torch.where(bad, before, buffer))
     if state.ema is not None:
         state.ema.update_parameters(model)

@@ -6,10 +6,11 @@ import math
 import time
 from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from model.ksof import KSOF
@@ -19,13 +20,14 @@ from utils.common.errors import DivergedError, InputError, Stopped
 from utils.common.files import write_text
 from utils.common.precision import tf32
 from utils.data.skeleton import Skeleton
-from utils.data.windows import Windows
+from utils.data.windows import Batch, Windows
 from utils.evaluate.scoring import validate
 from utils.evaluate.symmetry import scored_network
 from utils.train.curves import Curves
 from utils.train.engine import epoch_order, mean_terms, train_epoch
 from utils.train.optimizer import build_ema, build_lr_scheduler, build_optimizer, compiled, draw_weights
 from utils.train.settings import TrainSettings
+from utils.train.shares import gradient_shares
 from utils.train.signals import StopRequest
 from utils.train.state import TrainState, epoch_start
 
@@ -147,6 +149,7 @@ def finish_epoch(training: Training, curves: Curves) -> None:
                             '--lr_now')
     entry = {'epoch': epoch, 'lr': float(state.lr_scheduler.get_last_lr()[0]), **mean_terms(progress),
              'windows_per_s': windows / progress.seconds, **validation,
+             **gradient_shares(state.scored, state.criterion, shares_batch(training)),
              'seconds': progress.seconds + time.perf_counter() - started}
     state.history.append(entry)
     state.progress = epoch_start(state.device)
@@ -162,6 +165,13 @@ def finish_epoch(training: Training, curves: Curves) -> None:
 
     distributed.on_first(write)
     log.info(epoch_line(entry, settings.epoch, best))
+
+
+def shares_batch(training: Training) -> Batch:
+    """Returns a batch from all over the training split, unchanged, on which an epoch's gradient shares are measured."""
+    windows = replace(training.windows['train'], augmentation=None)
+    index = torch.linspace(0, len(windows) - 1, training.settings.batch_size).long()
+    return windows.batch(index.to(windows.starts.device))
 
 
 def epoch_line(entry: dict[str, float], epochs: int, best: dict[str, float]) -> str:

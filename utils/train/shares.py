@@ -1,0 +1,29 @@
+"""Which term of the loss moves the weights: gradient shares, measured on one batch."""
+import torch
+from torch import nn
+
+from model.losses import KSOFLoss
+from utils.data.windows import Batch
+
+
+def gradient_shares(network: nn.Module, criterion: KSOFLoss, batch: Batch) -> dict[str, float]:
+    """Returns for each addend of the loss the norm of its gradient over the sum of these norms, as 'share_...'.
+
+    The gradient is with respect to the network's weights. Dropout and the running means stand still, so that
+    measuring leaves no trace in a run.
+
+    network: the network in training; it is left in evaluation mode.
+    """
+    network.eval()
+    criterion.eval()
+    weights = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    means = criterion.means(network(batch.observed, batch.coefficients), batch.future)
+    norms = {}
+    for name, addend in criterion.addends(means).items():
+        gradients = torch.autograd.grad(addend, weights, retain_graph=True, allow_unused=True) \
+            if addend.requires_grad else ()
+        squares = [gradient.square().sum() for gradient in gradients if gradient is not None]
+        norms[name] = float(sum(squares)) ** 0.5
+    criterion.train()
+    whole = sum(norms.values()) or 1.0
+    return {f'share_{name}': norm / whole for name, norm in norms.items()}
