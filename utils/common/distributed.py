@@ -1,7 +1,9 @@
-"""Several processes that torchrun started: what each takes, what they share, how they agree. In one process nothing changes.
+"""Training and evaluation in several processes that torchrun started. With one process nothing changes.
 
-All hold the same weights and all data. A step takes `batch_size` windows in each of them and is the step of one process with
-all those windows: the loss's means are taken over all of them, and the gradients averaged. Rank 0 alone speaks and writes.
+Every rank holds the same weights and all data. A step takes `batch_size` windows in each rank, the global batch. It is
+the step that one process would take with all those windows: the loss is made of means over the global batch, and the
+gradients are averaged over the ranks. DistributedDataParallel would minimise another loss here, as the loss squares
+means of the batch. Rank 0 alone prints and writes.
 """
 import functools
 import io
@@ -22,7 +24,7 @@ T = TypeVar('T')
 
 @contextmanager
 def process_group() -> Iterator[None]:
-    """In the block the processes that torchrun started know each other, by gloo on the CPU and nccl on CUDA."""
+    """Connects the processes that torchrun started for the block: by gloo on the CPU, by nccl on CUDA."""
     if not dist.is_torchelastic_launched() or os.environ['WORLD_SIZE'] == '1':
         yield
         return
@@ -35,33 +37,33 @@ def process_group() -> Iterator[None]:
 
 @functools.cache
 def launcher() -> dist.Store:
-    """What the processes can write to and read from one by one; torchrun keeps it."""
+    """Returns the store that torchrun keeps; each process can write to it and read from it on its own."""
     return next(dist.rendezvous('env://'))[0]
 
 
 def processes() -> int:
-    """How many there are."""
+    """Returns how many there are: the world size."""
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
 def rank() -> int:
-    """This process's number, from 0."""
+    """Returns this process's number, from 0."""
     return dist.get_rank() if processes() > 1 else 0
 
 
 def say(line: str) -> None:
-    """Print a line on stderr; what all processes have to say is printed once."""
+    """Prints a line on stderr, once, also where all processes say it."""
     if processes() == 1 or launcher().add(f'said: {line}', 1) == 1:
         print(line, file=sys.stderr)
 
 
 def is_lost(error: RuntimeError) -> bool:
-    """Whether this is how a process learns that another one has ended."""
+    """Tells whether an error means that another process has ended."""
     return processes() > 1 and (isinstance(error, dist.DistError) or 'gloo' in str(error))
 
 
 def own_device(device: torch.device) -> torch.device:
-    """Where this process computes: on CUDA each has the GPU of its number on this machine. InputError where there is none."""
+    """Returns the device of this process: on CUDA the GPU of its number on this machine. InputError where there is none."""
     if processes() > 1 and device.type == 'mps':
         raise InputError('--cuda_idx mps: several processes compute on CUDA or the CPU: use --cuda_idx cpu, or no torchrun')
     if processes() == 1 or device.type != 'cuda' or not torch.cuda.is_available():
@@ -74,22 +76,22 @@ def own_device(device: torch.device) -> torch.device:
 
 
 def share_norms(model: nn.Module) -> None:
-    """On CUDA, where it can be had, take the statistics of the network's batch norms over all processes' windows."""
+    """Makes batch norms take their statistics over the global batch, on CUDA, where torch can do it."""
     if processes() > 1 and next(model.parameters()).device.type == 'cuda':
         nn.SyncBatchNorm.convert_sync_batchnorm(model)  # in place, but for a network that is itself one
 
 
 def average_norms(model: nn.Module) -> None:
-    """Average the running statistics of batch norms that each process has for itself, so that all have the same network."""
+    """Averages the batch norms' running statistics over the ranks, so that all have the same network."""
     average([statistic for norm in model.modules() if isinstance(norm, nn.BatchNorm1d)
              for statistic in (norm.running_mean, norm.running_var) if statistic is not None])
 
 
 def average(tensors: Sequence[Tensor]) -> None:
-    """Put in place of each tensor its mean over the processes, in one exchange.
+    """Replaces each tensor by its mean over the ranks, in one all_reduce.
 
-    Done after the backward pass and always in the same order, which DistributedDataParallel's buckets are not: of three
-    and more processes too, a run that was stopped then goes on with the same bits.
+    The order of summation is always the same, which it is not in DistributedDataParallel's buckets. So a resumed run
+    has the same bits, also with three ranks and more.
     """
     if processes() == 1 or not tensors:
         return
@@ -101,10 +103,10 @@ def average(tensors: Sequence[Tensor]) -> None:
 
 
 def means_of_all(means: Sequence[Tensor]) -> Sequence[Tensor]:
-    """Means over this process's windows -> the same over all windows of the step, from equally many in each process.
+    """Returns means over the global batch, from each rank's means over its own windows.
 
-    A gradient flows to this process's windows as if they were all: averaged over the processes, gradients of whatever
-    is made of these means, squares too, are then those of one process that has all windows.
+    Their gradient is that with respect to this rank's means. So gradients of anything made of them, squares included,
+    are those of one process with the whole global batch, once they are averaged over the ranks.
     """
     if processes() == 1:
         return means
@@ -117,21 +119,21 @@ def means_of_all(means: Sequence[Tensor]) -> Sequence[Tensor]:
 
 
 def own_windows(order: Tensor, batch_size: int) -> Tensor:
-    """This process's part of an epoch's order: of each step's windows `batch_size`, rank 0 the first ones."""
+    """Returns this rank's part of an epoch's order, (W,): `batch_size` windows of each step, rank 0 the first ones."""
     return order if processes() == 1 else order.view(-1, processes(), batch_size)[:, rank()].flatten()
 
 
 def own_batches(windows: int, batch_size: int) -> Tensor:
-    """Indices of the windows that this process evaluates: every n-th batch as one process would have it, at least one.
+    """Returns the indices of the windows that this rank evaluates: every n-th batch of one process, at least one.
 
-    The same batches give the same numbers, to the last bit.
+    The batches are those of one process, so their numbers are too, to the last bit.
     """
     batches = torch.arange(windows).split(batch_size)
     return torch.cat(batches[rank() % len(batches)::processes()])
 
 
 def all_rows(own: Tensor, index: Tensor, rows: int) -> Tensor:
-    """Every process's rows of a CPU tensor, put where its index says: (own rows, ...) -> (rows, ...)."""
+    """Collects every rank's rows of a CPU tensor: (own rows, ...) and their index -> (rows, ...)."""
     if processes() == 1:
         return own
     whole = own.new_empty(rows, *own.shape[1:])
@@ -141,7 +143,7 @@ def all_rows(own: Tensor, index: Tensor, rows: int) -> Tensor:
 
 
 def gather(value: T) -> list[T]:
-    """The value of every process, by rank."""
+    """Returns the value of every rank, in their order."""
     values = [value] * processes()
     if processes() > 1:
         dist.all_gather_object(values, value)
@@ -149,12 +151,12 @@ def gather(value: T) -> list[T]:
 
 
 def largest(*values: int) -> list[int]:
-    """Each value's largest over the processes."""
+    """Returns the largest of each value over the ranks."""
     return [max(own) for own in zip(*gather(values), strict=True)]
 
 
 def on_first(work: Callable[[], T]) -> T | None:
-    """What `work` returns on rank 0, which alone does it; the others wait, and get None or the same InputError or OSError."""
+    """Does `work` on rank 0 and returns its result there. Other ranks wait and get None, or the same InputError or OSError."""
     result, error = None, None
     if rank() == 0:
         try:
@@ -168,7 +170,7 @@ def on_first(work: Callable[[], T]) -> T | None:
 
 @contextmanager
 def first_then_others() -> Iterator[None]:
-    """Rank 0 goes through the block first and the others after it: they find what it has left in the cache."""
+    """Lets rank 0 through the block first and the others after it, who find what it has left in the cache."""
     if rank():
         gather(None)
     try:

@@ -1,4 +1,4 @@
-"""Changed copies of training windows: the other side of the body, backwards, other speeds, other poses with the same motion."""
+"""Changes training windows: mirrored, backwards, at other speeds, or moved. None of it is in the paper."""
 import math
 from dataclasses import dataclass
 
@@ -17,12 +17,13 @@ def mirrored(poses: Tensor, mirror_index: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Augmentation:
-    """What happens to a training window each time it is taken.
+    """Changes a training window each time it is taken.
 
-    mirror: the probability that left and right change places. reverse: the probability that the last frame becomes the first.
-    stretch: motion runs up to 1 + stretch times faster or slower. shift: each coordinate moves by a
-    constant of this standard deviation, in mm: other poses with the same motion. opposite: (J,) the joint on the other side,
-    for each.
+    mirror: probability that left and right change places.
+    reverse: probability that the window runs backwards.
+    stretch: motion runs up to 1 + stretch times faster or slower.
+    shift: standard deviation, in mm, of a constant that each coordinate moves by: other poses, the same motion.
+    opposite: the mirror index, (J,): for each joint the one on the other side.
     """
 
     mirror: float
@@ -32,7 +33,10 @@ class Augmentation:
     opposite: Tensor
 
     def windows(self, frames: Tensor, starts: Tensor, ends: Tensor, length: int) -> Tensor:
-        """(B, length, 3 J) windows of (F, 3 J) frames from their starts (B,), in recordings that end before `ends` (B,)."""
+        """Returns windows (B, length, 3 J) of frames (F, 3 J) from their starts (B,).
+
+        ends: the frame after the recording that each window is from, (B,).
+        """
         offsets = torch.arange(length, device=starts.device)
         window = self.stretched(frames, starts, ends, offsets) if self.stretch else frames[starts[:, None] + offsets]
         if self.mirror:
@@ -42,7 +46,10 @@ class Augmentation:
         return window + self.shift * torch.randn_like(window[:, :1]) if self.shift else window
 
     def stretched(self, frames: Tensor, starts: Tensor, ends: Tensor, offsets: Tensor) -> Tensor:
-        """Windows at drawn speeds, linear between frames; at the end of a recording no faster than what is left of it allows."""
+        """Returns windows at drawn speeds, linear between frames.
+
+        Near the end of a recording a window is no faster than the frames that are left allow.
+        """
         room = ends - 1 - starts  # frames after the first one
         factor = torch.exp(math.log1p(self.stretch) * (2 * torch.rand(len(starts), device=starts.device) - 1))
         times = torch.minimum(factor, room / offsets[-1])[:, None] * offsets  # (B, T), in frames from the start on
@@ -52,5 +59,5 @@ class Augmentation:
 
 
 def chosen(window: Tensor, share: float) -> Tensor:
-    """(B, 1, 1): true for a drawn share of the windows (B, T, 3 J)."""
+    """Draws (B, 1, 1): true for a share of the windows (B, T, 3 J)."""
     return torch.rand(len(window), 1, 1, device=window.device) < share

@@ -7,7 +7,7 @@ DATASETS = {dataset.name: dataset for dataset in (h36m.DATASET, cmu.DATASET, thr
 
 
 def dataset_named(name: str) -> Dataset:
-    """The dataset 'h36m', 'cmu' or '3dpw'. InputError for another name."""
+    """Returns the dataset 'h36m', 'cmu' or '3dpw'. InputError for another name."""
     if name not in DATASETS:
         raise InputError(f'dataset {name!r} is not known here; there are {", ".join(DATASETS)}')
     return DATASETS[name]

@@ -1,4 +1,4 @@
-"""Which windows a split has, and the sampler that gathers batches of them on the device."""
+"""The windows of a split, and the gathering of batches of them on the device."""
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -19,12 +19,12 @@ log = logging.getLogger('ksof')
 
 
 def all_starts(length: int, window: int, step: int = 1, first: int = 0) -> np.ndarray:
-    """Every `step`-th start of a window in `length` frames, from frame `first` on; none where it does not fit."""
+    """Returns every `step`-th start of a window in `length` frames, from frame `first` on; none where it does not fit."""
     return np.arange(first, length - window + 1, step)
 
 
 class Batch(NamedTuple):
-    """Windows in the network's terms: N predicted coordinates in mm, and all 3 J of the future for scoring."""
+    """Windows as the network takes them: N predicted coordinates in mm, and all 3 J of the future for scoring."""
 
     observed: Tensor  # (B, T_in, N)
     coefficients: Tensor  # (B, N, K)
@@ -34,7 +34,7 @@ class Batch(NamedTuple):
 
 
 class Source(NamedTuple):
-    """Where a window comes from."""
+    """The file and the frame where a window starts."""
 
     file: str
     start: int
@@ -42,7 +42,7 @@ class Source(NamedTuple):
 
 @dataclass
 class Windows:
-    """All frames of a split, once, on the device, and the starts of its windows; a batch is one gather from them."""
+    """All frames of a split on the device, once, and the starts of its windows. A batch is one gather from the frames."""
 
     actions: tuple[str, ...]
     frames: Tensor  # (F, 3 J) in mm
@@ -61,13 +61,13 @@ class Windows:
 
     @cached_property
     def ends(self) -> Tensor:
-        """(W,) the frame after the recording that each window is from."""
+        """The frame after the recording that each window is from, (W,)."""
         firsts = [first for first, _ in self.files]
         ends = torch.tensor([*firsts[1:], len(self.frames)], device=self.starts.device)
         return ends[torch.searchsorted(torch.tensor(firsts, device=self.starts.device), self.starts, right=True) - 1]
 
     def batch(self, index: Tensor) -> Batch:
-        """The windows with these indices, (B,)."""
+        """Gathers the windows with these indices, (B,)."""
         length = self.input_n + self.output_n
         if self.augmentation:
             window = self.augmentation.windows(self.frames, self.starts[index], self.ends[index], length)  # (B, T, 3 J)
@@ -79,27 +79,28 @@ class Windows:
                      self.action_index[index])
 
     def batches(self, size: int, *, order: Tensor | None = None) -> Iterator[Batch]:
-        """Every window once, in order or in the given one, in batches of `size` (the last may be smaller)."""
+        """Yields every window once, or those of `order`, in batches of `size`; the last may be smaller."""
         order = torch.arange(len(self)) if order is None else order
         for first in range(0, len(order), size):
             yield self.batch(order[first : first + size].to(self.starts.device))
 
     def source(self, index: int) -> Source:
-        """File and frame of one window."""
+        """Returns file and frame of one window."""
         start = int(self.starts[index])
         first, file = max(entry for entry in self.files if entry[0] <= start)
         return Source(file, start - first)
 
     def counts(self) -> dict[str, int]:
-        """Windows of each action that has any."""
+        """Returns the number of windows of each action that has any."""
         counts = torch.bincount(self.action_index, minlength=len(self.actions)).tolist()
         return {action: count for action, count in zip(self.actions, counts, strict=True) if count}
 
 
 def window_starts(dataset: Dataset, split: str, recordings: list[Recording], *, input_n: int, output_n: int,
                   skip_rate: int, test_sample_num: int) -> list[np.ndarray]:
-    """Window starts of each recording: all (every skip_rate-th in training), or the drawn ones of the test protocols.
+    """Returns the window starts of each recording.
 
+    All of them, every skip_rate-th in training, or those that a test protocol draws.
     InputError where a drawn window would leave its recording.
     """
     window = input_n + output_n
@@ -123,12 +124,12 @@ def window_starts(dataset: Dataset, split: str, recordings: list[Recording], *, 
 
 
 def first_test_start(dataset: Dataset, input_n: int) -> int:
-    """Where all-windows testing starts in each recording."""
+    """Returns the frame at which all-windows testing starts in each recording."""
     return max(0, dataset.test_history - input_n)
 
 
 def skip_short(recordings: list[Recording], needed: int, split: str) -> list[Recording]:
-    """Leave out recordings too short for one window, with a notice. InputError where nothing is left."""
+    """Leaves out recordings too short for one window, with a notice. InputError where nothing is left."""
     for recording in recordings:
         if len(recording.frames) < needed:
             log.warning('%s: %d frames, shorter than the %d that one window needs: skipped in %s', recording.source,

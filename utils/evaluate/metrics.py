@@ -1,4 +1,4 @@
-"""Errors as the protocols define them: MPJPE at each frame over all joints of the benchmark, by action; and two of motion."""
+"""Errors as the protocols define them: MPJPE at each frame over all joints, by action; and two of motion."""
 import torch
 from torch import Tensor
 
@@ -9,9 +9,12 @@ ActionTable = dict[str, list[float]]  # action -> error at each frame, with 'avg
 
 
 def complete_joints(predicted: Tensor, truth_all: Tensor, skeleton: Skeleton) -> Tensor:
-    """All joints of a prediction as the field scores them: predicted, copied from a predicted one, or from the truth.
+    """Completes a prediction to all joints as the field scores them. Returns (B, T, 3 J), mm.
 
-    predicted: (B, T, N) mm; truth_all: (B, T, 3 J) mm. Returns (B, T, 3 J).
+    Joints are predicted, copied from a predicted one at the same place, or taken from the ground truth.
+
+    predicted: (B, T, N) mm.
+    truth_all: (B, T, 3 J) mm.
     """
     joints = truth_all.unflatten(-1, (-1, 3)).clone()  # (B, T, J, 3)
     joints[:, :, list(skeleton.predicted)] = predicted.unflatten(-1, (-1, 3))
@@ -20,20 +23,20 @@ def complete_joints(predicted: Tensor, truth_all: Tensor, skeleton: Skeleton) ->
 
 
 def frame_errors(predicted: Tensor, future_all: Tensor, skeleton: Skeleton) -> tuple[Tensor, Tensor]:
-    """MPJPE of each window at each frame, (B, T) mm twice: over all J joints (the field's), over the predicted ones."""
+    """Returns the MPJPE of each window at each frame, (B, T) mm: over all J joints (the field's), and over the predicted."""
     distances = joint_distances(complete_joints(predicted, future_all, skeleton), future_all)  # (B, T, J)
     return distances.mean(-1), distances[:, :, list(skeleton.predicted)].mean(-1)
 
 
 def accelerations(observed: Tensor, following: Tensor) -> Tensor:
-    """Second differences at each frame (B, T, N) that follows the observed ones, of which the last two are part of them."""
+    """Returns second differences (B, T, N) at the frames that follow the observed ones, of which the last two count too."""
     return torch.diff(torch.cat([observed[:, -2:], following], dim=1), n=2, dim=1)
 
 
 def acceleration_errors(predicted: Tensor, future: Tensor, observed: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Acceleration error of each window at each frame, and the size of the prediction's and the truth's acceleration.
+    """Returns the acceleration error, and the sizes of the prediction's and the ground truth's acceleration.
 
-    Poses (B, T, N) in mm, means over the joints -> (B, T) mm per frame squared, three times.
+    Each is (B, T) in mm per frame squared, a mean over the joints of poses (B, T, N) in mm.
     """
     own, true = accelerations(observed, predicted), accelerations(observed, future)
     none = torch.zeros_like(true)
@@ -41,7 +44,7 @@ def acceleration_errors(predicted: Tensor, future: Tensor, observed: Tensor) -> 
 
 
 def bone_length_errors(predicted: Tensor, future_all: Tensor, skeleton: Skeleton) -> Tensor:
-    """How far bones of each window are off their true length at each frame, mean over skeleton.bones: (B, T) mm."""
+    """Returns how far bones are off their true length, (B, T) mm: the mean over skeleton.bones."""
     parents, joints = map(list, zip(*skeleton.bones, strict=True))
 
     def lengths(poses: Tensor) -> Tensor:
@@ -51,7 +54,9 @@ def bone_length_errors(predicted: Tensor, future_all: Tensor, skeleton: Skeleton
 
 
 def by_action(errors: Tensor, action_index: Tensor, actions: tuple[str, ...]) -> ActionTable:
-    """(W, T) errors -> mean error at each frame for every action that has windows, then 'avg', the mean of the actions.
+    """Returns the mean error at each frame for every action that has windows, then 'avg', the mean of the actions.
+
+    errors: (W, T). action_index: the action of each window, (W,).
 
     Sums are taken in double precision on the CPU, so that the result depends on neither batch size nor device.
     """

@@ -1,4 +1,4 @@
-"""The curves of a run: curves.png and, where tensorboard is installed, its events. Both libraries are optional."""
+"""Draws a run's curves: curves.png and tensorboard's events. Both libraries are optional."""
 import logging
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ ERRORS = (('fused', ORANGE, '-', 1.2, 'training, fused'), ('temporal', GREEN, '-
 
 
 class Curves:
-    """The pictures of one run, brought up to date after each epoch. Nothing is made before the first."""
+    """Keeps the curves of one run up to date, after each epoch."""
 
     def __init__(self, folder: Path):
         self.folder = folder
@@ -23,7 +23,7 @@ class Curves:
         self.missing: set[str] = set()
 
     def update(self, history: list[Epoch]) -> None:
-        """Draw curves.png again and add new epochs to the events. What cannot be done is said, once, and does no harm."""
+        """Draws curves.png again and adds new epochs to the events. What cannot be done is said once and does no harm."""
         for library, what, show in (('matplotlib', 'curves.png', self.draw), ('tensorboard', 'events', self.write_events)):
             if library in self.missing:
                 continue
@@ -41,7 +41,7 @@ class Curves:
         draw_curves(history, self.folder / 'curves.png')
 
     def write_events(self, history: list[Epoch]) -> None:
-        """tensorboard's scalars. The first call replaces what an earlier start of the run wrote by the whole history."""
+        """Writes tensorboard's scalars. The first call writes the whole history, in place of what an earlier start wrote."""
         from torch.utils.tensorboard import SummaryWriter
 
         self.events = self.events or SummaryWriter(str(self.folder / 'events'), purge_step=1)
@@ -54,7 +54,7 @@ class Curves:
 
 
 def draw_curves(history: list[Epoch], path: Path) -> None:
-    """Write the run's errors, smoothness, loss weights and learning rate over its epochs as a PNG of 900 x 620 pixels.
+    """Draws the run's errors, smoothness, loss weights and learning rate over its epochs as a PNG of 900 x 620 pixels.
 
     Raises ImportError without matplotlib.
     """
@@ -99,7 +99,7 @@ def draw_curves(history: list[Epoch], path: Path) -> None:
 
 
 def leave_out_start(axes: Any, history: list[Epoch]) -> None:
-    """Scale to all but the first tenth of the epochs, whose high errors would flatten the rest."""
+    """Scales to all but the first tenth of the epochs, whose high errors would flatten the rest."""
     values = [[entry[key] for entry in history] for key, *_ in ERRORS]
     floor = min(min(own) for own in values)
     top = max(max(own[len(own) // 10:]) for own in values)

@@ -1,4 +1,4 @@
-"""SIGTERM and Ctrl-C, remembered until a step is done."""
+"""Remembers SIGTERM and Ctrl-C until a step is done."""
 import signal
 import sys
 from types import FrameType
@@ -7,7 +7,7 @@ from utils.common import distributed
 
 
 class StopRequest:
-    """While entered, the first SIGTERM or Ctrl-C is kept in `number`; a second one ends the program at once."""
+    """Keeps the first SIGTERM or Ctrl-C in `number` while entered; a second one ends the program at once."""
 
     def __init__(self) -> None:
         self.number: int | None = None
@@ -25,5 +25,5 @@ class StopRequest:
             raise KeyboardInterrupt
         self.number = number
         if distributed.rank() == 0:
-            when = 'after this step' if distributed.processes() == 1 else 'at the next reading of the loss'
+            when = 'after this step' if distributed.processes() == 1 else 'at the next log step'
             print(f'\nstopping {when}; once more to stop at once', file=sys.stderr)
