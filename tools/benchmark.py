@@ -23,7 +23,7 @@ from utils.common.errors import InputError
 from utils.common.files import write_text
 from utils.data.dataset import Dataset
 from utils.data.lookup import DATASETS
-from utils.data.synthetic import files as sample
+from utils.data.synthetic import files as synthetic
 from utils.run import choose_device, log_to_terminal
 from utils.speed.machine import FULL, QUICK, Effort, describe_machine, measure_loading, roots
 from utils.speed.measure import measure, settings
@@ -31,7 +31,6 @@ from utils.speed.scaling import plan
 from utils.speed.tables import Figures, tables
 
 log = logging.getLogger('ksof')
-WRITERS = {'h36m': sample.write_h36m, 'cmu': sample.write_cmu, '3dpw': sample.write_threedpw}
 
 
 def parse_arguments(argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]]:
@@ -95,7 +94,7 @@ def measure_loadings(arguments: argparse.Namespace, more: list[str], device: tor
         return [load(DATASETS[name], root) for name, root in roots(arguments.data_dir, arguments.dataset).items()]
     with tempfile.TemporaryDirectory() as folder:
         for name in arguments.dataset:
-            WRITERS[name](Path(folder))
+            synthetic.write(name, Path(folder))
         return [load(DATASETS[name], root) for name, root in roots(folder, arguments.dataset).items()]
 
 

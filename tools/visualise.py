@@ -13,7 +13,7 @@ from opt import at_least
 from utils.common.cli import run_tool, tool_parser
 from utils.common.errors import InputError
 from utils.data.dataset import find_root
-from utils.data.synthetic.files import is_sample
+from utils.data.marker import is_sample
 from utils.data.windows import Windows
 from utils.pictures.scene import Scene, choose, scenes_of
 from utils.pictures.show import KINDS, check_kinds, show

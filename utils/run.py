@@ -19,7 +19,7 @@ from utils.common.errors import DivergedError, InputError, Stopped, reading
 from utils.common.precision import use_tf32
 from utils.data.augment import Augmentation
 from utils.data.dataset import Dataset, find_root
-from utils.data.synthetic.files import is_sample
+from utils.data.marker import is_sample
 from utils.data.windows import Windows, build_windows
 from utils.evaluate.metrics import ActionTable, by_action
 from utils.evaluate.symmetry import scored_network
