@@ -19,6 +19,7 @@ from filelock import FileLock, Timeout
 from utils.common import distributed
 from utils.common.errors import InputError
 from utils.common.files import UNFINISHED, remove_leftovers, whole_file, write_text
+from utils.common.untrusted import check_archive
 
 log = logging.getLogger('ksof')
 PROJECT = Path(__file__).resolve().parents[2]
@@ -111,10 +112,7 @@ def load(path: Path) -> Checkpoint:
     """Read a checkpoint to the CPU; only tensors and plain containers are admitted. InputError if that fails."""
     try:
         with zipfile.ZipFile(path) as archive:
-            if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
-                raise ValueError('compressed, which no checkpoint is')  # and which may grow without end
-            if damaged := archive.testzip():
-                raise ValueError(f'{damaged} is damaged')
+            check_archive(archive, path.stat().st_size)
         with warnings.catch_warnings(action='ignore'):  # of a pickle that is not torch's, which is refused anyway
             state = torch.load(path, map_location='cpu', weights_only=True)
     except FileNotFoundError:
