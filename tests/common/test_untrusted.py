@@ -1,4 +1,5 @@
 """Files made to exhaust the machine: each is refused in one line, and soon, before anything is made of it."""
+import gzip
 import pickle
 import zipfile
 
@@ -9,6 +10,7 @@ from utils.common import checkpoint
 from utils.common.errors import InputError
 from utils.common.untrusted import check_pickle
 from utils.data.safe_pickle import load_pickle
+from utils.data.text import read_numbers
 
 EMPTY_TUPLE = b')'
 
@@ -73,3 +75,12 @@ def test_members_of_one_name_are_refused(tmp_path):
 def test_what_is_written_honestly_passes(protocol):
     content = {'a': [np.zeros((3, 72))] * 3, (1, 'b'): {1, 2}, 'c': frozenset([3]), 4.5: b'raw', 'd': [[[], ()], {'e': None}]}
     check_pickle(pickle.dumps(content, protocol=protocol))
+
+
+@pytest.mark.parametrize('text', [b'1,2,3,4' * 10**7, b'\n' * 10**6, b'1,2,3,4\n' * 210_000],
+                         ids=['one line', 'blank lines', 'rows'])
+def test_a_text_that_grows_without_end_is_refused(text, tmp_path):
+    path = tmp_path / 'bomb.txt.gz'
+    path.write_bytes(gzip.compress(text, compresslevel=1))
+    with pytest.raises(InputError, match='bomb.txt.gz: line .*no recording is so long'):
+        read_numbers(path, 4)
