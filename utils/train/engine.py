@@ -71,7 +71,7 @@ def train_step(state: TrainState, batch: Batch, settings: TrainSettings) -> None
 
     Several processes take it together: the loss is made of means over all their windows, and gradients are averaged.
     Where loss or gradient is not finite the weights stay as they are; where such steps may be skipped, so do the
-    running statistics of batch norms and loss. The names in record_function are those under which a profiler shows a step's parts.
+    running statistics of batch norms and loss. A profiler shows a step's parts by the names in record_function.
     """
     model, optimizer = state.model, state.optimizer
     buffers = [*model.buffers(), *state.criterion.buffers()] if settings.skip_bad_steps else []
