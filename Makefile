@@ -1,4 +1,4 @@
-# make demo: train and score the network on sample motion.   make test: lint, types, tests.
+# make demo: train and score the network on synthetic motion.   make test: lint, types, tests.
 # make reproduce DATA=folder: train and evaluate the three datasets at the paper's settings, and write checkpoint/reproduce.md;
 # given again it goes on. ARGS='--only cmu --cuda_idx cuda:1' adds options.
 # All make their own environment in .venv; PYTHON chooses the interpreter it is made from (3.11 or newer).

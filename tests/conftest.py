@@ -45,34 +45,34 @@ def real_cmu():
 
 @pytest.fixture(scope='session')
 def sample_cmu(tmp_path_factory):
-    """Dataset root with the small CMU sample; tests only read it."""
-    from utils.data.synthetic.files import write_cmu
+    """Dataset root with synthetic CMU recordings; tests only read it."""
+    from utils.data.synthetic.files import write
 
     root = tmp_path_factory.mktemp('sample')
-    write_cmu(root)
+    write('cmu', root)
     return root
 
 
 @pytest.fixture(scope='session')
 def sample_h36m(tmp_path_factory):
-    """Dataset root with a Human3.6M sample, all takes but the test subject's cut to 2 s; tests only read it."""
-    from utils.data.synthetic import files as sample
+    """Dataset root with synthetic Human3.6M takes, all but the test subject's cut to 2 s; tests only read it."""
+    from utils.data.synthetic import files as synthetic
 
     root = tmp_path_factory.mktemp('sample')
-    plan = {path: frames if path.startswith('S5/') else 100 for path, frames in sample.plan_h36m().items()}
+    plan = {path: frames if path.startswith('S5/') else 100 for path, frames in synthetic.plan('h36m').items()}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sample, 'plan_h36m', lambda size, seed: plan)
-        sample.write_h36m(root)
+        patch.setattr(synthetic, 'plan', lambda dataset, seed: plan)
+        synthetic.write('h36m', root)
     return root
 
 
 @pytest.fixture(scope='session')
 def sample_3dpw(tmp_path_factory):
-    """Dataset root with the small 3DPW sample; tests only read it."""
-    from utils.data.synthetic.files import write_threedpw
+    """Dataset root with synthetic 3DPW sequences; tests only read it."""
+    from utils.data.synthetic.files import write
 
     root = tmp_path_factory.mktemp('sample')
-    write_threedpw(root)
+    write('3dpw', root)
     return root
 
 
@@ -117,14 +117,14 @@ def few_frames(paths, bounds, seed):
 
 @pytest.fixture(scope='session')
 def tiny(tmp_path_factory):
-    """Dataset root with all files of the three samples, each a few windows long."""
-    from utils.data.synthetic import files as sample
+    """Dataset root with all files of the three synthetic datasets, each a few windows long."""
+    from utils.data.synthetic import files as synthetic
 
     root = tmp_path_factory.mktemp('tiny')
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sample, 'draw_lengths', few_frames)
-        for write in (sample.write_h36m, sample.write_cmu, sample.write_threedpw):
-            write(root)
+        patch.setattr(synthetic, 'draw_lengths', few_frames)
+        for dataset in synthetic.FOLDERS:
+            synthetic.write(dataset, root)
     return root
 
 

@@ -10,7 +10,7 @@ from asf_sample import write_amc, write_asf
 from own_motion import bvh_text, save_checkpoint, some_positions
 
 from utils.data import cmu, h36m, threedpw
-from utils.data.synthetic.files import CMU_BODY, H36M_BODY, exponential_map_rows, text
+from utils.data.synthetic.files import encode
 from utils.mocap.asf_amc import benchmark_rows, read_amc, read_asf
 from utils.mocap.motion_files import read_motion
 from utils.predict.predictor import load_predictor
@@ -18,11 +18,11 @@ from utils.report.comparison import load_run
 from utils.report.page import BASELINES, NETWORK, PREDICTED, Results, json_dict
 
 
-def sample_text(body) -> bytes:
-    return text(exponential_map_rows('walking', 4, body, units_per_metre=1000, rng=np.random.default_rng(0)))
+def four_rows(dataset: str) -> bytes:
+    return encode(dataset, 'walking_1.txt', 4, np.random.default_rng(0))
 
 
-def sample_people() -> dict:
+def two_people() -> dict:
     poses = some_positions('3dpw', 3, 30).reshape(3, -1) / 1000
     return {'sequence': 'scene', 'jointPositions': [poses, poses[:2] + 5]}
 
@@ -31,12 +31,12 @@ def write_formats(folder: Path) -> None:
     """A valid file of each name in READ, and the skeleton that the .amc needs."""
     write_asf(folder / '98.asf')
     write_amc(folder / '98_01.amc', frames=3)
-    (folder / 'walking_1.txt').write_bytes(sample_text(H36M_BODY))
-    (folder / 'walking_2.txt.gz').write_bytes(gzip.compress(sample_text(H36M_BODY)))
-    (folder / 'running_1.txt').write_bytes(sample_text(CMU_BODY))
-    (folder / 'own.txt').write_bytes(sample_text(CMU_BODY))
-    (folder / 'scene.pkl').write_bytes(pickle.dumps(sample_people(), protocol=2))
-    (folder / 'scene_5.pkl').write_bytes(pickle.dumps(sample_people(), protocol=5))
+    (folder / 'walking_1.txt').write_bytes(four_rows('h36m'))
+    (folder / 'walking_2.txt.gz').write_bytes(gzip.compress(four_rows('h36m')))
+    (folder / 'running_1.txt').write_bytes(four_rows('cmu'))
+    (folder / 'own.txt').write_bytes(four_rows('cmu'))
+    (folder / 'scene.pkl').write_bytes(pickle.dumps(two_people(), protocol=2))
+    (folder / 'scene_5.pkl').write_bytes(pickle.dumps(two_people(), protocol=5))
     rows = benchmark_rows(read_amc(folder / '98_01.amc', read_asf(folder / '98.asf')))
     (folder / 'own.bvh').write_text(bvh_text(rows[1:]))
     np.save(folder / 'own.npy', some_positions('cmu', 3, 120))

@@ -28,14 +28,13 @@ from utils.common.errors import InputError
 from utils.common.files import write_text
 from utils.data.dataset import find_root
 from utils.data.lookup import DATASETS
-from utils.data.synthetic import files as sample
+from utils.data.synthetic import files as synthetic
 from utils.speed.machine import describe_machine, measure_loading
 from utils.speed.measure import FULL, QUICK, measure
 from utils.speed.tables import Figures, tables
 
 log = logging.getLogger('ksof')
 DEFAULTS = {main.DATASET.name: main.DEFAULTS for main in (main_h36m, main_cmu_3d, main_3dpw)}
-WRITERS = {'h36m': sample.write_h36m, 'cmu': sample.write_cmu, '3dpw': sample.write_threedpw}
 
 
 def settings(name: str, d_model: int, more: Sequence[str]) -> Settings:
@@ -49,7 +48,7 @@ def parse_arguments(argv: Sequence[str] | None) -> tuple[argparse.Namespace, lis
     parser.add_argument('--cuda_idx', default='cpu', help='device: cpu, cuda:0, cuda:1 or mps')
     parser.add_argument('--dataset', nargs='+', choices=tuple(DATASETS), default=list(DATASETS), help='settings of these')
     parser.add_argument('--d_model', type=at_least(1, most=1024), nargs='+', default=[8, 16], help='widths; the paper\'s is 16')
-    parser.add_argument('--data_dir', help='measure loading on this dataset root instead of sample motion made for it')
+    parser.add_argument('--data_dir', help='measure loading on this dataset root instead of synthetic motion made for it')
     parser.add_argument('--out', metavar='FILE', type=Path, help='write all figures here, as JSON')
     parser.add_argument('--quick', action='store_true', help='see that everything works; the figures are worth nothing')
     arguments, more = parser.parse_known_args(argv)
@@ -85,7 +84,7 @@ def measure_all(arguments: argparse.Namespace, more: list[str]) -> Figures:
     else:
         with tempfile.TemporaryDirectory() as folder:
             for name in arguments.dataset:
-                WRITERS[name](Path(folder))
+                synthetic.write(name, Path(folder))
             loading = measure_loadings(folder, arguments, more, device)
     return {'machine': describe_machine(device), 'command': ' '.join(sys.argv[1:]), 'quick': arguments.quick,
             'peak_flop_per_s': peak, 'settings': measured, 'loading': loading}

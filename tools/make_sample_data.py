@@ -1,4 +1,4 @@
-"""Make sample datasets of invented motion, to run every command without the recordings."""
+"""Make datasets of synthetic motion, to run every command without the recordings."""
 import argparse
 import sys
 import time
@@ -9,22 +9,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from utils.common.cli import at_least, run_tool, tool_parser
 from utils.common.errors import InputError
-from utils.data.skeleton import CMU, H36M, THREEDPW
-from utils.data.synthetic import files as sample
-
-DATASETS = {
-    'h36m': (sample.write_h36m, sample.plan_h36m, H36M),
-    'cmu': (sample.write_cmu, sample.plan_cmu, CMU),
-    '3dpw': (sample.write_threedpw, sample.plan_threedpw, THREEDPW),
-}
+from utils.data.lookup import DATASETS
+from utils.data.synthetic import files as synthetic
 
 
 def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = tool_parser(__doc__)
     parser.add_argument('root', metavar='DIR', type=Path, help='folder for the dataset folders h36m, cmu_mocap, 3dpw')
     parser.add_argument('--dataset', choices=(*DATASETS, 'all'), default='all', help='which to make')
-    parser.add_argument('--size', choices=sample.SIZES, default='small',
-                        help='small: seconds to make; full: about as many frames as the recordings')
     parser.add_argument('--seed', type=at_least(0), default=0, help='one seed makes the same files')
     return parser.parse_args(argv)
 
@@ -32,14 +24,13 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None) -> None:
     arguments = parse_arguments(argv)
     for name in DATASETS if arguments.dataset == 'all' else (arguments.dataset,):
-        write, plan, skeleton = DATASETS[name]
         started = time.perf_counter()
         try:
-            files = write(arguments.root, size=arguments.size, seed=arguments.seed)
+            files = synthetic.write(name, arguments.root, arguments.seed)
         except ValueError as error:
             raise InputError(str(error)) from None
-        frames = sum(plan(arguments.size, arguments.seed).values())
-        print(f'{name}: {len(files)} files, {frames} frames ({frames / skeleton.raw_fps:.0f} s of motion), '
+        seconds = sum(files.values()) / DATASETS[name].skeleton.raw_fps
+        print(f'{name}: {len(files)} files, {sum(files.values())} frames ({seconds:.0f} s of motion), '
               f'made in {time.perf_counter() - started:.1f} s')
 
 

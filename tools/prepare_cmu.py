@@ -14,7 +14,7 @@ from tqdm import tqdm
 from utils.common.cli import run_tool, tool_parser
 from utils.common.errors import InputError
 from utils.common.files import write_text
-from utils.data.synthetic.files import MARKER
+from utils.data.marker import MARKER
 from utils.data.text import read_numbers
 from utils.mocap.asf_amc import benchmark_rows, read_amc, read_asf
 from utils.mocap.cmu_trials import (

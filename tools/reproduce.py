@@ -22,7 +22,7 @@ from utils.common.files import write_text
 from utils.common.run_folder import RUNS
 from utils.data.dataset import Dataset, find_root, missing_files
 from utils.data.lookup import DATASETS
-from utils.data.synthetic.files import is_sample
+from utils.data.marker import is_sample
 from utils.report import paper
 from utils.report.reproduction import Section, page
 

@@ -14,7 +14,7 @@ from utils.common.cli import at_least, log_to_terminal, run_tool, tool_parser
 from utils.common.device import choose_device
 from utils.common.errors import InputError
 from utils.data.dataset import find_root
-from utils.data.synthetic.files import is_sample
+from utils.data.marker import is_sample
 from utils.data.windows import Windows
 from utils.evaluate.scoring import evaluate
 from utils.pictures.scene import Scene, choose, scenes_of

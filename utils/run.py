@@ -20,7 +20,7 @@ from utils.common.environment import environment
 from utils.common.errors import InputError, reading
 from utils.common.precision import choose_precision
 from utils.data.dataset import Dataset, find_root
-from utils.data.synthetic.files import is_sample
+from utils.data.marker import is_sample
 from utils.data.windows import Windows
 from utils.evaluate.metrics import ActionTable, by_action
 from utils.evaluate.scoring import FrameErrors, evaluate

@@ -21,7 +21,7 @@ import utils.run
 from tests.conftest import PROJECT, few_frames
 from utils.common import checkpoint
 from utils.data.lookup import DATASETS
-from utils.data.synthetic import files as sample
+from utils.data.synthetic import files as synthetic
 from utils.mocap.asf_amc import benchmark_rows, read_amc, read_asf
 from utils.report import paper
 
@@ -134,7 +134,7 @@ def follow(provide, run, tmp_path, monkeypatch):
     here, done = tmp_path / 'work', set()
     monkeypatch.chdir(here)
     monkeypatch.setattr(checkpoint, 'RUNS', here / 'checkpoint')
-    monkeypatch.setattr(sample, 'draw_lengths', few_frames)
+    monkeypatch.setattr(synthetic, 'draw_lengths', few_frames)
 
     def python(place, words):
         script = words[0]

@@ -173,3 +173,10 @@ def test_a_killed_writers_leftover_goes_with_the_next_run(counted):
     left = counted.kept.with_name('.part.h5-abcdefgh.unfinished')
     left.write_bytes(b'half')
     assert counted.load()[1] == 0 and not left.exists()
+
+
+def test_a_cache_that_others_may_write_is_not_read(counted, caplog):
+    counted.load()
+    counted.kept.chmod(0o666)
+    assert counted.load()[1] == 2 and 'alone may write' in caplog.text
+    assert counted.load()[1] == 0  # it was replaced by one of our own

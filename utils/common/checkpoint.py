@@ -13,6 +13,7 @@ import torch
 
 from utils.common.errors import InputError
 from utils.common.files import UNFINISHED, whole_file
+from utils.common.untrusted import check_archive
 
 log = logging.getLogger('ksof')
 LAST, BEST, PREVIOUS = 'ckpt_last.pth.tar', 'ckpt_best.pth.tar', 'ckpt_previous.pth.tar'
@@ -49,10 +50,7 @@ def load(path: Path) -> Checkpoint:
     """Read a checkpoint to the CPU; only tensors and plain containers are admitted. InputError if that fails."""
     try:
         with zipfile.ZipFile(path) as archive:
-            if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
-                raise ValueError('compressed, which no checkpoint is')  # and which may grow without end
-            if damaged := archive.testzip():
-                raise ValueError(f'{damaged} is damaged')
+            check_archive(archive, path.stat().st_size)
         with warnings.catch_warnings(action='ignore'):  # of a pickle that is not torch's, which is refused anyway
             state = torch.load(path, map_location='cpu', weights_only=True)
     except FileNotFoundError:

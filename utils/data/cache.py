@@ -8,6 +8,7 @@ import io
 import json
 import logging
 import os
+import stat
 from pathlib import Path
 
 import h5py
@@ -32,7 +33,7 @@ def cache_folder(root: Path) -> Path:
 
 def fingerprint(root: Path, names: list[str], skeleton: Skeleton) -> str:
     """Changes when a source file, the skeleton's tables or the cache version does."""
-    files = [(name, stat.st_size, stat.st_mtime_ns) for name in names for stat in [(root / name).stat()]]
+    files = [(name, status.st_size, status.st_mtime_ns) for name in names for status in [(root / name).stat()]]
     return hashlib.sha256(json.dumps([VERSION, repr(skeleton), files]).encode()).hexdigest()
 
 
@@ -42,18 +43,25 @@ def read_cache(root: Path, part: str, names: list[str], skeleton: Skeleton) -> l
     try:
         path = cache_folder(root) / f'{part}.h5'
         remove_leftovers(path.parent)
-        content = path.read_bytes()
+        # O_NONBLOCK: a FIFO is not waited for.
+        with open(path, 'rb', opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
+            status = os.fstat(file.fileno())
+            ours = stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid() and not status.st_mode & 0o022
+            content = file.read() if ours else b''
     except OSError:
+        return None
+    if not ours:
+        log.warning('%s: not a file that you alone may write: reading the source files again', path)
         return None
     if hashlib.sha256(content[HEAD:]).digest() != content[:32]:
         log.warning('%s: damaged cache: reading the source files again', path)
         return None
-    with h5py.File(io.BytesIO(content), 'r') as file:
-        if file.attrs['fingerprint'] != expected:
+    with h5py.File(io.BytesIO(content), 'r') as parsed:
+        if parsed.attrs['fingerprint'] != expected:
             return None
-        table = json.loads(file.attrs['table'])
+        table = json.loads(parsed.attrs['table'])
         ends = np.cumsum([length for _, length in table])
-        return list(zip([name for name, _ in table], np.split(file['frames'][:], ends[:-1]), strict=True))
+        return list(zip([name for name, _ in table], np.split(parsed['frames'][:], ends[:-1]), strict=True))
 
 
 def write_cache(root: Path, part: str, names: list[str], skeleton: Skeleton,

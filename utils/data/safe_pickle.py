@@ -5,7 +5,6 @@ stands for code of this file; numpy's own unpickling, which trusts its input, ne
 """
 import io
 import pickle
-import pickletools
 import re
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from utils.common.errors import InputError, reading
+from utils.common.untrusted import check_pickle
 
 KINDS = {('numpy', 'ndarray'): 'class', ('numpy', 'dtype'): 'dtype', ('numpy._core.multiarray', '_reconstruct'): 'array',
          ('numpy._core.numeric', '_frombuffer'): 'buffer', ('numpy._core.multiarray', 'scalar'): 'scalar'}
@@ -53,9 +53,7 @@ def load_pickle(path: Path) -> Any:
     with reading(path):
         raw = path.read_bytes()
     try:
-        # Unpickling makes room for as many remembered objects as a pickle says it has: a few bytes could ask for all memory.
-        if max((number or 0 for code, number, _ in pickletools.genops(raw) if 'PUT' in code.name), default=0) > len(raw):
-            raise ValueError('more objects than bytes')
+        check_pickle(raw)
         return _Unpickler(io.BytesIO(raw), encoding='latin1').load()
     except _Refused as refused:
         raise InputError(f'{path}: refused: this pickle loads {str(refused)[:80]!r}, and only numpy arrays and plain '

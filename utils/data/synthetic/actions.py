@@ -1,238 +1,204 @@
-"""Invented human actions, as layers of angle curves that add up (sample_curves.py says what the angles mean).
+"""Makes synthetic human motion as joint angle curves: tables of cycles and poses, and how they are mixed.
 
-Every sequence draws its own tempo, size, style and pauses, so a test sequence is new motion of a known family.
+Angles are anatomical, in degrees: (flexion, turn, rise) of each body part.
+- Flexion brings a hip, shoulder, elbow or wrist forward, a knee backward, the toes up; it bows root, spine and neck.
+- Turn is about the vertical, rise in the frontal plane, applied in this order.
+- Both are positive outward for limbs. For root, spine and neck a turn is to the left and a rise leans to the right.
+- All zero is a person who stands with hanging arms.
 """
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
+from scipy.interpolate import CubicSpline, PchipInterpolator
 
-from utils.data.synthetic.curves import PARTS, SIDES, Motion, activity, bump, keyframes, size, tempo, wander
-
-# How far a part strays by itself, in degrees: slowly (weight shifts, gaze) and quickly (small corrections).
+SIDES = ('left', 'right')
+TRUNK = ('root', 'spine', 'neck')
+AXES = {'': 0, 'turn': 1, 'rise': 2}
+# Body part -> degrees that it strays by itself: slowly (weight shifts, gaze) and quickly (small corrections).
 STRAY = {'root': (2, 0.3), 'spine': (5, 1.2), 'neck': (8, 2), 'hip': (4, 0.8), 'knee': (4, 0.8), 'ankle': (4, 0.8),
          'toe': (2, 0.5), 'shoulder': (7, 2.4), 'elbow': (8, 3), 'wrist': (10, 4)}
-# Arm poses: shoulder flexion, turn, rise, elbow flexion, turn, wrist flexion.
-HANG = (2, 0, 6, 15, 0, 0)
-FORWARD = (85, 5, 0, 15, 0, 0)
-SIDEWAYS = (0, 0, 85, 12, 0, 0)
-UP = (165, 0, 8, 15, 0, 0)
-HALT = (10, 0, 85, 90, 85, -10)
-BECKON = (45, 10, 25, 115, 20, 10)
-CHEST = (40, -10, 15, 105, -45, 0)
-ON_HIP = (-25, 0, 40, 85, -60, 20)
-EAR = (40, 10, 35, 140, 20, 10)
-MOUTH = (55, -15, 15, 135, -25, 10)
-CAMERA = (70, -15, 15, 110, -15, 0)
-OPEN = (35, 15, 20, 70, 20, -10)
-DOWN_REACH = (60, 0, 5, 20, 0, 10)
+# Angles of somebody who just stands: nobody's legs are quite straight.
+EASE = {'hip': 3, 'hip turn': 6, 'hip rise': 3, 'knee': 8, 'ankle': 4}
+
+# What the trunk does at each step: it turns against the legs and leans over the standing one.
+TURNS: dict[str, tuple[float, ...]] = {
+    'root turn': (-5, -4, -2, 2, 4, 5, 4, 2, -2, -4), 'root rise': (0, -2, -4, -4, -2, 0, 2, 4, 4, 2),
+    'spine turn': (11, 9, 3, -3, -9, -11, -9, -3, 3, 9), 'spine rise': (0, 3, 5, 5, 3, 0, -3, -5, -5, -3)}
+# Cycle -> its rate in Hz, by how much of a cycle the other side lags (None: it does not take part), and for each part
+# the degrees at ten equal steps; 'height' is how many cm the feet leave the ground. A step begins with the heel.
+CYCLES: dict[str, tuple[float, float | None, dict[str, tuple[float, ...]]]] = {
+    'walk': (0.87, 0.5, TURNS | {
+        'hip': (28, 24, 16, 5, -6, -14, -15, -6, 10, 23), 'knee': (6, 12, 8, 2, 1, 3, 15, 45, 45, 15),
+        'ankle': (0, 0, 0, 3, 9, 3, -17, -10, -1, 0), 'toe': (0, 0, 0, 0, 0, 8, 23, 2, 0, 0),
+        'shoulder': (-24, -20, -10, 2, 12, 16, 12, 2, -10, -20), 'elbow': (-4, -3, 2, 9, 16, 20, 19, 14, 7, 0),
+        'neck turn': (-6, -5, -2, 2, 5, 6, 5, 2, -2, -5), 'root': (2,) * 10, 'spine': (2,) * 10}),
+    'run': (1.27, 0.5, TURNS | {
+        'hip': (39, 34, 24, 11, -3, -13, -14, -3, 17, 33), 'knee': (12, 29, 21, 4, 1, 3, 20, 59, 59, 21),
+        'ankle': (0, 0, 1, 6, 16, 7, -23, -14, -1, 0), 'toe': (0, 0, 0, 0, 0, 8, 23, 2, 0, 0),
+        'shoulder': (-29, -24, -12, 4, 16, 21, 16, 4, -12, -24), 'elbow': (54, 55, 61, 70, 77, 82, 81, 75, 66, 59),
+        'shoulder rise': (6,) * 10, 'root': (8,) * 10, 'spine': (7,) * 10, 'height': (8, 7, 2, 0, 4, 8, 7, 2, 0, 4)}),
+    'jump': (0.55, 0.0, {
+        'hip': (0, 2, 22, 57, 22, 2, 2, 31, 23, 1), 'knee': (0, 3, 32, 84, 32, 3, 3, 46, 34, 1),
+        'ankle': (0, 1, 16, 42, 15, -24, -10, 23, 17, 1), 'root': (0, 0, 6, 15, 6, 0, 1, 8, 6, 0),
+        'spine': (0, 0, 4, 11, 4, 0, 0, 6, 4, 0), 'shoulder': (0, -3, -18, -17, 9, 53, 36, 4, 0, 0),
+        'shoulder rise': (0, 0, 0, 1, 8, 37, 25, 3, 0, 0), 'elbow': (0, 1, 4, 20, 35, 20, 4, 1, 0, 0),
+        'height': (0, 0, 0, 0, 0, 23, 8, 0, 0, 0)}),
+    'kick': (0.5, None, {
+        'hip': (0, 0, 0, -4, -24, 27, 31, 1, 0, 0), 'knee': (0, 0, 0, 10, 65, 7, -3, 0, 0, 0),
+        'ankle': (0, 0, 0, 0, 0, -15, -15, 0, 0, 0), 'spine': (0, 0, 0, 0, 0, 6, 6, 0, 0, 0),
+        'spine turn': (0, 0, 0, 2, 15, -7, -9, 0, 0, 0)}),
+    'wipe': (0.95, None, {
+        'shoulder': (112, 107, 93, 77, 63, 58, 63, 77, 93, 107), 'shoulder turn': (5, 21, 32, 32, 21, 5, -11, -22, -22, -11),
+        'elbow': (18, 22, 33, 47, 58, 62, 58, 47, 33, 22), 'wrist': (-15, -8, -4, -4, -8, -15, -22, -26, -26, -22),
+        'spine turn': (0, 4, 7, 7, 4, 0, -4, -7, -7, -4), 'spine': (4, 3, 1, -1, -3, -4, -3, -1, 1, 3)}),
+    'dribble': (1.7, None, {
+        'shoulder': (7, 9, 15, 21, 27, 29, 27, 21, 15, 9), 'elbow': (38, 37, 45, 60, 75, 86, 87, 79, 64, 49),
+        'wrist': (25, 33, 32, 23, 9, -5, -13, -12, -3, 11), 'shoulder rise': (18,) * 10}),
+    'sit down': (0.13, 0.0, {
+        'hip': (0, 0, 0, 58, 91, 84, 84, 91, 58, 0), 'knee': (0, 0, 0, 40, 80, 84, 84, 80, 40, 0),
+        'root': (0, 0, 0, 18, 6, 0, 0, 6, 18, 0), 'spine': (0, 0, 0, 13, 10, 8, 8, 10, 13, 0)}),
+    'sit': (1.0, 0.0, {'hip': (80,) * 10, 'hip rise': (8,) * 10, 'knee': (80,) * 10, 'spine': (8,) * 10}),
+}
+# Pose of an arm -> flexion, turn and rise of the shoulder, flexion and turn of the elbow, flexion of the wrist.
+ARMS = {'hang': (2, 0, 6, 15, 0, 0), 'forward': (85, 5, 0, 15, 0, 0), 'sideways': (0, 0, 85, 12, 0, 0),
+        'up': (165, 0, 8, 15, 0, 0), 'halt': (10, 0, 85, 90, 85, -10), 'beckon': (45, 10, 25, 115, 20, 10),
+        'chest': (40, -10, 15, 105, -45, 0), 'open': (35, 15, 20, 70, 20, -10), 'mouth': (55, -15, 15, 135, -25, 10)}
+
+Curve = np.ndarray | float  # (F,) or the same number in every frame
+
+
+@dataclass
+class Motion:
+    """Holds the angle curves of F frames, independent of any skeleton.
+
+    seconds: (F,) time of each frame.
+    sides: the working side of the body, drawn, and the other one.
+    angles: body part -> (F, 3) degrees.
+    height: (F,) metres that the feet are off the ground.
+    """
+
+    seconds: np.ndarray
+    sides: tuple[str, ...]
+    angles: dict[str, np.ndarray]
+    height: np.ndarray
+
+    def add(self, part: str, curve: Curve, side: str | None = None) -> None:
+        """Adds `curve` degrees to a part's axis ('spine turn'); to that of both sides unless one is given."""
+        name, _, axis = part.partition(' ')
+        mirrored = name in TRUNK and axis and self.sides[0] == 'right'
+        for place in (name,) if name in TRUNK else [f'{s}_{name}' for s in ((side,) if side else SIDES)]:
+            self.angles[place][:, AXES[axis]] += -curve if mirrored else curve
+
 
 Layer = Callable[[Motion, np.random.Generator], None]
 
 
-def either_side(rng: np.random.Generator) -> tuple[str, str]:
-    """The working side, drawn, and the other one."""
-    return SIDES if rng.uniform() < 0.5 else SIDES[::-1]
+def wander(rng: np.random.Generator, seconds: np.ndarray, slowest: float, fastest: float) -> np.ndarray:
+    """Draws a smooth curve (F,) of mean 0 and variance 1 with frequencies between the two, in Hz."""
+    hz, start = rng.uniform(slowest, fastest, 6), rng.uniform(0, 2 * np.pi, 6)
+    return np.sqrt(2 / 6) * np.cos(2 * np.pi * hz * seconds[:, None] + start).sum(1)
+
+
+def activity(rng: np.random.Generator, seconds: np.ndarray, steady: float) -> np.ndarray:
+    """Draws a curve (F,) between 0 (pausing) and 1 (moving); the larger `steady`, the fewer the pauses."""
+    return 0.5 + 0.5 * np.tanh(1.8 * (wander(rng, seconds, 0.08, 0.35) + steady))
+
+
+def size(rng: np.random.Generator, seconds: np.ndarray) -> np.ndarray:
+    """Draws a slowly changing factor (F,) near 1."""
+    return rng.uniform(0.8, 1.2) * np.exp(0.12 * wander(rng, seconds, 0.1, 0.5))
+
+
+def phase(rng: np.random.Generator, seconds: np.ndarray, hz: float, active: Curve = 1.0) -> np.ndarray:
+    """Draws the phase (F,), in cycles, of a tempo near `hz` that wanders and slows down towards a pause."""
+    tempo = np.exp(0.12 * wander(rng, seconds, 0.1, 0.6)) * (0.35 + 0.65 * active)
+    return rng.uniform() + np.cumsum(hz * rng.uniform(0.85, 1.15) * tempo) * (seconds[1] - seconds[0])
 
 
 def fidget(motion: Motion, rng: np.random.Generator) -> None:
-    """What everybody does all the time: a personal posture, weight shifts, gaze, small corrections."""
-    for part in motion.angles:
+    """Adds what everybody does all the time: a posture, weight shifts, gaze, small corrections."""
+    for part, degrees in motion.angles.items():
         slow, quick = STRAY[part.split('_')[-1]]
         for axis, share in enumerate((1.0, 0.7, 0.5)):
-            drift = rng.normal(0, 0.6) + 0.8 * wander(rng, motion.seconds, slowest=0.08, fastest=0.5)
-            motion.angles[part][:, axis] += share * slow * drift
-            motion.angles[part][:, axis] += share * quick * wander(rng, motion.seconds, slowest=1.0, fastest=3.0)
+            drift = rng.normal(0, 0.6) + 0.8 * wander(rng, motion.seconds, 0.08, 0.5)
+            degrees[:, axis] += share * (slow * drift + quick * wander(rng, motion.seconds, 1.0, 3.0))
+    for part, angle in EASE.items():
+        motion.add(part, angle)
+    motion.add('root turn', rng.uniform(-180, 180) + 25 * wander(rng, motion.seconds, 0.03, 0.15))
+    motion.add('neck turn', 12 * wander(rng, motion.seconds, 0.1, 0.6))
+
+
+def cycle(motion: Motion, rng: np.random.Generator, *, name: str, steady: float = 9.0, share: float = 1.0) -> None:
+    """Repeats one of the CYCLES at `share` of its size, without pauses unless `steady` is smaller."""
+    hz, lag, curves = CYCLES[name]
+    active = activity(rng, motion.seconds, steady)
+    at = phase(rng, motion.seconds, hz, active)
+    scale = share * active * size(rng, motion.seconds)
+    swing = {side: size(rng, motion.seconds) for side in SIDES}
+    for part, samples in curves.items():
+        spline = CubicSpline(np.linspace(0, 1, 11), [*samples, samples[0]], bc_type='periodic')
+        if part == 'height':
+            motion.height += 0.01 * scale * np.maximum(spline(at), 0)
+        elif part.split()[0] in TRUNK:
+            motion.add(part, scale * spline(at))
+        else:
+            for k, side in enumerate(motion.sides[:1 if lag is None else 2]):
+                arm = swing[side] if part.startswith(('shoulder', 'elbow')) else 1.0
+                motion.add(part, scale * arm * spline(at + k * (lag or 0)), side)
+
+
+def gesture(motion: Motion, rng: np.random.Generator, *, poses: str, hold: float = 0.8, move: float = 0.9,
+            beat: float = 10.0) -> None:
+    """Moves arms through poses of ARMS in drawn order, with holds and moves of about so many seconds.
+
+    poses: names, parted by spaces.
+    beat: degrees by which the hands beat time.
+    """
+    choice = np.array([ARMS[pose] for pose in poses.split()], dtype=float)
     for side in SIDES:
-        motion.add(f'{side}_hip', flexion=3, turn=6, rise=3)
-        motion.add(f'{side}_knee', flexion=8)
-        motion.add(f'{side}_ankle', flexion=4)
-    motion.add('root', turn=rng.uniform(-180, 180) + 25 * wander(rng, motion.seconds, slowest=0.03, fastest=0.15))
-    motion.add('neck', turn=12 * wander(rng, motion.seconds, slowest=0.1, fastest=0.6))
+        # Enough moves for the shortest that are drawn; the first pose begins before the first frame.
+        count = int((motion.seconds[-1] + hold + move) / (0.7 * move)) + 2
+        goals = choice[rng.integers(len(choice), size=count)] + rng.normal(0, 9, (count, 6))
+        holds, moves = 0.05 + hold * rng.exponential(size=count), move * rng.uniform(0.7, 1.4, count)
+        starts = np.cumsum(holds + moves) - holds - moves - rng.uniform(0, hold + move)
+        times = np.stack([starts, starts + holds], axis=1).ravel()
+        curve = PchipInterpolator(times, np.repeat(goals, 2, axis=0))(motion.seconds)  # (F, 6)
+        wave = beat * activity(rng, motion.seconds, 0.0) * np.cos(2 * np.pi * phase(rng, motion.seconds, 1.2))
+        curve += wave[:, None] * [0.4, 0, 0, 1, 0.7, 0.8]
+        for k, part in enumerate(('shoulder', 'shoulder turn', 'shoulder rise', 'elbow', 'elbow turn', 'wrist')):
+            motion.add(part, curve[:, k], side)
+        towards = 1 if side == 'right' else -1
+        motion.angles['spine'][:, 1] += (0.08 * towards * (curve[:, 0] + curve[:, 2]))
 
 
-def gait(motion: Motion, rng: np.random.Generator, *, run: float = 0.0, steadiness: float = 2.5,
-         arms: tuple[str, ...] = SIDES) -> None:
-    """Walking (run = 0) to running (run = 1); phase 0 of a leg is its heel strike. `arms`: those free to swing."""
-    active = activity(rng, motion.seconds, steadiness)
-    phase = tempo(rng, motion.seconds, hz=0.87 + 0.4 * run, active=active)
-    scale = active * size(rng, motion.seconds)
-    swing = scale * size(rng, motion.seconds)
-    for side, leg in zip(SIDES, (phase, phase + np.pi), strict=True):
-        # The leg swings forward in less time than it takes to go back on the ground.
-        motion.add(f'{side}_hip', flexion=scale * (
-            6 + 6 * run + (22 + 5 * run) * np.cos(leg - 0.2 * (1 - np.cos(leg)))))
-        motion.add(f'{side}_knee', flexion=scale * (
-            (12 + 18 * run) * bump(leg, 0.13, 4) + (52 + 16 * run) * bump(leg, 0.75, 3)))
-        motion.add(f'{side}_ankle', flexion=scale * (
-            (9 + 8 * run) * bump(leg, 0.42, 4) - (20 + 8 * run) * bump(leg, 0.63, 7)))
-        motion.add(f'{side}_toe', flexion=scale * 25 * bump(leg, 0.58, 9))
-        if side in arms:
-            motion.add(f'{side}_shoulder', flexion=-swing * ((20 + 5 * run) * np.cos(leg) + 4), rise=6 * run)
-            motion.add(f'{side}_elbow', flexion=active * 60 * run + swing * (8 - (12 + 2 * run) * np.cos(leg - 0.2)))
-    motion.add('root', flexion=scale * (2 + 6 * run), turn=-5 * scale * np.cos(phase), rise=-4 * scale * np.sin(phase))
-    motion.add('spine', flexion=scale * (2 + 5 * run), turn=(11 + 2 * run) * scale * np.cos(phase),
-               rise=5 * scale * np.sin(phase))
-    motion.add('neck', turn=-6 * scale * np.cos(phase), flexion=2 * np.cos(2 * phase) * scale)
-    motion.flight += run * active * 0.04 * (1 + np.cos(2 * phase - 0.4))
-
-
-def squat(motion: Motion, depth: np.ndarray, *, degrees: float) -> None:
-    """Bend both legs with flat feet, and lean forward to stay above them. depth: (F,) between 0 and 1."""
-    motion.add('root', flexion=0.35 * degrees * depth)
-    motion.add('spine', flexion=0.25 * degrees * depth)
-    motion.add('neck', flexion=-0.3 * degrees * depth)
-    for side in SIDES:
-        motion.add(f'{side}_hip', flexion=1.35 * degrees * depth)
-        motion.add(f'{side}_knee', flexion=2 * degrees * depth)
-        motion.add(f'{side}_ankle', flexion=degrees * depth)
-
-
-def crouch(motion: Motion, rng: np.random.Generator, *, degrees: float) -> None:
-    """A low stance that rises and sinks slowly."""
-    squat(motion, activity(rng, motion.seconds, 0.8), degrees=degrees)
-
-
-def jump(motion: Motion, rng: np.random.Generator) -> None:
-    """Crouch, swing the arms, leave the ground, land softly; at times raise the arms sideways instead."""
-    active = activity(rng, motion.seconds, 2.0)
-    phase = tempo(rng, motion.seconds, hz=0.55, active=active)
-    scale = active * size(rng, motion.seconds)
-    squat(motion, scale * (bump(phase, 0.3, 5) + 0.7 * bump(phase, 0.74, 8)), degrees=42)
-    sideways = 0.5 + 0.5 * np.tanh(2 * rng.normal())
-    for side in SIDES:
-        swing = scale * size(rng, motion.seconds)
-        motion.add(f'{side}_shoulder', flexion=swing * (1 - 0.7 * sideways) * (
-            90 * bump(phase, 0.53, 5) - 35 * bump(phase, 0.25, 5)), rise=swing * 80 * sideways * bump(phase, 0.53, 5))
-        motion.add(f'{side}_elbow', flexion=swing * 35 * bump(phase, 0.4, 3))
-        motion.add(f'{side}_ankle', flexion=-scale * 30 * bump(phase, 0.53, 10))
-    motion.flight += 0.3 * scale * bump(phase, 0.53, 14)
-
-
-def sit(motion: Motion, rng: np.random.Generator, *, hold: float, thigh: tuple[float, float]) -> None:
-    """Change between two flexions of the thigh: 0 is standing, 80 is sitting on a chair."""
-    flexion = keyframes(rng, motion.seconds, tuple((degrees,) for degrees in thigh), hold=hold, move=1.4)[:, 0]
-    lean = 70 * flexion / 80 * (1 - flexion / 80)  # brings the body's weight over the feet on the way
-    motion.add('root', flexion=lean)
-    motion.add('spine', flexion=0.5 * lean + 0.1 * flexion)
-    for side in SIDES:
-        motion.add(f'{side}_hip', flexion=lean + flexion, rise=0.1 * flexion)
-        motion.add(f'{side}_knee', flexion=flexion)
-
-
-def kick(motion: Motion, rng: np.random.Generator) -> None:
-    """Now and then swing one leg back and through."""
-    side, other = either_side(rng)
-    active = activity(rng, motion.seconds, 0.0)
-    phase = tempo(rng, motion.seconds, hz=0.5)
-    scale = active * size(rng, motion.seconds)
-    back, through = bump(phase, 0.4, 10), bump(phase, 0.55, 10)
-    motion.add(f'{side}_hip', flexion=scale * (50 * through - 25 * back))
-    motion.add(f'{side}_knee', flexion=scale * (65 * back - 5 * through))
-    motion.add(f'{side}_ankle', flexion=-scale * 25 * through)
-    inward = 1 if side == 'right' else -1
-    motion.add('spine', turn=scale * 15 * (through - back) * inward, flexion=scale * 10 * through)
-    motion.add(f'{other}_shoulder', flexion=scale * (25 * through - 20 * back), rise=scale * 25 * back)
-
-
-def gesture(motion: Motion, rng: np.random.Generator, *, poses: tuple[tuple[float, ...], ...], hold: float = 0.8,
-            move: float = 0.9, beat: float = 10.0, hands: int = 2) -> None:
-    """Arms move through poses and beat time about them with so many degrees. hands: 1 or 2 that do so."""
-    for side in either_side(rng)[:hands]:
-        curve = keyframes(rng, motion.seconds, poses, hold=hold, move=move)
-        active = activity(rng, motion.seconds, 0.0)
-        wave = beat * active * np.cos(tempo(rng, motion.seconds, hz=1.2))
-        motion.add(f'{side}_shoulder', flexion=curve[:, 0] + 0.4 * wave, turn=curve[:, 1], rise=curve[:, 2])
-        motion.add(f'{side}_elbow', flexion=curve[:, 3] + wave, turn=curve[:, 4] + 0.7 * wave)
-        motion.add(f'{side}_wrist', flexion=curve[:, 5] + 0.8 * wave)
-        motion.add('spine', turn=0.08 * (curve[:, 0] + curve[:, 2]) * (-1 if side == 'left' else 1))
-
-
-def wipe(motion: Motion, rng: np.random.Generator) -> None:
-    """One hand, at times both, draws circles on a window; the trunk follows."""
-    side, other = either_side(rng)
-    both = rng.uniform() < 0.3
-    for hand in (side, other) if both else (side,):
-        active = activity(rng, motion.seconds, 1.6)
-        phase = tempo(rng, motion.seconds, hz=0.95, active=active)
-        scale, tall, wide = active * size(rng, motion.seconds), rng.uniform(0.6, 1.3), rng.uniform(0.6, 1.3)
-        reach = wander(rng, motion.seconds, slowest=0.05, fastest=0.25)
-        motion.add(f'{hand}_shoulder', flexion=85 + 15 * reach + 27 * tall * scale * np.cos(phase),
-                   turn=5 + 28 * wide * scale * np.sin(phase))
-        motion.add(f'{hand}_elbow', flexion=40 - 10 * reach - 22 * tall * scale * np.cos(phase))
-        motion.add(f'{hand}_wrist', flexion=-15 + 12 * scale * np.sin(phase))
-        outward = 1 if hand == 'left' else -1
-        motion.add('spine', turn=7 * scale * np.sin(phase) * outward, flexion=4 * scale * np.cos(phase))
-    if not both:
-        motion.add(f'{other}_elbow', flexion=25)
-
-
-def dribble(motion: Motion, rng: np.random.Generator) -> None:
-    """One hand bounces a ball, the other guards."""
-    side, other = either_side(rng)
-    phase = tempo(rng, motion.seconds, hz=1.7)
-    scale = size(rng, motion.seconds)
-    motion.add(f'{side}_shoulder', flexion=18 - 11 * scale * np.cos(phase), turn=5, rise=18)
-    motion.add(f'{side}_elbow', flexion=62 - 26 * scale * np.cos(phase - 0.4), turn=-5)
-    motion.add(f'{side}_wrist', flexion=10 + 24 * scale * np.cos(phase - 0.9))
-    guard = keyframes(rng, motion.seconds, (HANG, OPEN, CHEST), hold=0.8, move=0.6)
-    motion.add(f'{other}_shoulder', flexion=guard[:, 0], turn=guard[:, 1], rise=guard[:, 2])
-    motion.add(f'{other}_elbow', flexion=guard[:, 3], turn=guard[:, 4])
-
-
-def bend(motion: Motion, rng: np.random.Generator, *, degrees: float) -> None:
-    """Bow forward from the hips now and then."""
-    depth = activity(rng, motion.seconds, -0.7) * degrees
-    motion.add('root', flexion=0.4 * depth)
-    motion.add('spine', flexion=0.6 * depth)
-    for side in SIDES:
-        motion.add(f'{side}_hip', flexion=0.4 * depth)
-
-
-stroll = partial(gait, steadiness=-0.6)
-TALK = (HANG, CHEST, OPEN, BECKON)
+WALK, RUN, JUMP, SIT = (partial(cycle, name=name, steady=2.5) for name in ('walk', 'run', 'jump', 'sit'))
+STROLL = partial(cycle, name='walk', steady=-0.6)
+SIGNAL = partial(gesture, poses='hang up halt sideways chest forward beckon', hold=0.6, beat=18)
+TALK = partial(gesture, poses='hang chest open beckon mouth', hold=1.0)
+# Action of CMU mocap or Human3.6M -> its layers, which add up. Actions that look much alike are one.
 ACTIONS: dict[str, tuple[Layer, ...]] = {
-    # CMU
-    'basketball': (partial(gait, run=0.35, steadiness=0.9, arms=()), partial(crouch, degrees=14), dribble),
-    'basketball_signal': (
-        partial(gesture, poses=(HANG, UP, HALT, SIDEWAYS, CHEST, FORWARD, ON_HIP), hold=0.5, beat=18),),
-    'directing_traffic': (
-        partial(gesture, poses=(HANG, HALT, SIDEWAYS, FORWARD, BECKON), hold=0.6, move=0.75, beat=18), stroll),
-    'jumping': (jump,),
-    'running': (partial(gait, run=1.0),),
-    'soccer': (partial(gait, run=0.5, steadiness=0.9), partial(crouch, degrees=8), kick),
-    'walking': (gait,),
-    'washwindow': (wipe, partial(crouch, degrees=6)),
-    # Human3.6M
-    'directions': (partial(gesture, poses=(HANG, FORWARD, SIDEWAYS, CHEST)),),
-    'discussion': (partial(gesture, poses=TALK, hold=0.4), stroll),
-    'eating': (partial(gesture, poses=(MOUTH, CHEST), hold=1.0), partial(sit, hold=5, thigh=(76, 84))),
-    'greeting': (partial(gesture, poses=(HANG, HALT, BECKON, OPEN), beat=22), partial(bend, degrees=35)),
-    'phoning': (partial(gesture, poses=(EAR,), hold=3, beat=3, hands=1), stroll),
-    'posing': (
-        partial(gesture, poses=(HANG, ON_HIP, UP, CHEST, SIDEWAYS), hold=1.5, beat=5), partial(crouch, degrees=15)),
-    'purchases': (partial(gesture, poses=(DOWN_REACH, CHEST, FORWARD)), partial(bend, degrees=40), stroll),
-    'sitting': (partial(sit, hold=5, thigh=(76, 84)), partial(gesture, poses=TALK, hold=1.2)),
-    'sittingdown': (
-        partial(sit, hold=1.0, thigh=(0, 84)), partial(gesture, poses=(HANG, DOWN_REACH, CHEST), hold=1.2, beat=5)),
-    'smoking': (partial(gesture, poses=(MOUTH, CHEST, HANG), hold=1.5, beat=4, hands=1), stroll),
-    'takingphoto': (partial(gesture, poses=(CAMERA, CHEST), hold=1.5, beat=4), partial(crouch, degrees=25)),
-    'waiting': (partial(gesture, poses=(HANG, ON_HIP, CHEST), hold=2, beat=4), stroll),
-    'walkingdog': (
-        partial(gait, steadiness=1.2, arms=()), partial(gesture, poses=(DOWN_REACH, OPEN, FORWARD), hold=1.5, hands=1)),
-    'walkingtogether': (partial(gait, steadiness=2.0),),
-}
+    'basketball': (partial(cycle, name='walk', steady=0.9, share=0.8), partial(cycle, name='dribble')),
+    'jumping': (JUMP,), 'running': (RUN,), 'sittingdown': (partial(cycle, name='sit down'), TALK),
+    'soccer': (partial(cycle, name='run', steady=0.9, share=0.7), partial(cycle, name='kick', steady=0.0)),
+    'washwindow': (partial(cycle, name='wipe'),),
+    **dict.fromkeys(('walking', 'walkingdog', 'walkingtogether'), (WALK,)),
+    **dict.fromkeys(('basketball_signal', 'directions', 'greeting', 'posing', 'takingphoto'), (SIGNAL,)),
+    **dict.fromkeys(('directing_traffic', 'purchases'), (SIGNAL, STROLL)),
+    **dict.fromkeys(('discussion', 'phoning', 'smoking', 'waiting'), (TALK, STROLL)),
+    **dict.fromkeys(('eating', 'sitting'), (TALK, SIT))}
 
 
 def make_motion(action: str, frames: int, *, fps: float, rng: np.random.Generator) -> Motion:
-    """`frames` frames of one of the ACTIONS at `fps`."""
-    seconds = np.arange(frames) / fps
-    motion = Motion(seconds, {part: np.zeros((frames, 3)) for part in PARTS}, np.zeros(frames))
+    """Makes `frames` frames of one of the ACTIONS at `fps`, with a tempo, size, style and pauses of their own."""
+    parts = [*TRUNK, *(f'{side}_{limb}' for side in SIDES for limb in STRAY if limb not in TRUNK)]
+    angles = {part: np.zeros((frames, 3)) for part in parts}
+    motion = Motion(np.arange(frames) / fps, tuple(rng.permutation(SIDES)), angles, np.zeros(frames))
     for layer in (fidget, *ACTIONS[action]):
         layer(motion, rng)
-    for side in SIDES:
-        for hinge in ('knee', 'elbow'):
-            flexion = motion.angles[f'{side}_{hinge}'][:, 0]
+    for part, degrees in angles.items():
+        if part.endswith(('knee', 'elbow')):
             # Stray may ask a hinge to bend the wrong way; a soft floor keeps it straight without a kink.
-            flexion[:] = 6 * np.logaddexp(0, flexion / 6)
+            degrees[:, 0] = 6 * np.logaddexp(0, degrees[:, 0] / 6)
     return motion

@@ -1,4 +1,4 @@
-"""The sample datasets: their formats, their motion, and that they never touch a recording."""
+"""The synthetic datasets: their formats, their motion, and that they never touch a recording."""
 import pickle
 import subprocess
 import sys
@@ -8,21 +8,14 @@ import numpy as np
 import pytest
 
 from utils.data import cmu
+from utils.data.marker import MARKER
 from utils.data.skeleton import CMU, H36M, THREEDPW
-from utils.data.synthetic import files as sample
+from utils.data.synthetic import files as synthetic
 from utils.data.synthetic.actions import ACTIONS, make_motion
 from utils.data.synthetic.body import CMU_BODY, H36M_BODY, THREEDPW_BODY, Body, pose
 
 PROJECT = Path(__file__).resolve().parents[2]
 BODIES = {'cmu': CMU_BODY, 'h36m': H36M_BODY, '3dpw': THREEDPW_BODY}
-
-
-@pytest.fixture(scope='module')
-def root(tmp_path_factory):
-    root = tmp_path_factory.mktemp('sample')
-    sample.write_cmu(root)
-    sample.write_threedpw(root)
-    return root
 
 
 def indices(body: Body, part: str) -> list[int]:
@@ -31,12 +24,12 @@ def indices(body: Body, part: str) -> list[int]:
     return [body.skeleton.joints.index(name.replace('*', side)) for side in (body.sides if '*' in name else ('',))]
 
 
-def test_cmu_files_have_the_recordings_format(root):
-    plan = sample.plan_cmu()
+def test_cmu_files_have_the_recordings_format(sample_cmu):
+    plan = synthetic.plan('cmu')
     assert {path.split('/')[1] for path in plan} == set(cmu.ACTIONS)
-    assert not (root / 'cmu_mocap/train/directing_traffic/directing_traffic_2.txt').exists()
+    assert not (sample_cmu / 'cmu_mocap' / synthetic.CMU_HOLE).exists()
     for path, frames in plan.items():
-        lines = (root / 'cmu_mocap' / path).read_text().splitlines()
+        lines = (sample_cmu / 'cmu_mocap' / path).read_text().splitlines()
         first, last = (np.array(line.split(','), dtype=float) for line in (lines[0], lines[-1]))
         assert len(lines) == frames > 200
         assert len(first) == len(last) == 3 + 3 * len(CMU.joints)
@@ -44,20 +37,19 @@ def test_cmu_files_have_the_recordings_format(root):
 
 
 def test_h36m_files_have_the_recordings_format_and_length():
-    plan = sample.plan_h36m()
+    plan = synthetic.plan('h36m')
     assert len(plan) == 7 * 15 * 2
     assert min(plan.values()) // H36M.stride - 150 > 16
-    assert 500_000 < sum(sample.plan_h36m('full').values()) < 560_000
     path = 'S5/walking_1.txt'
-    content = sample.encode_h36m(path, plan[path], sample.file_rng(path, 0))
+    content = synthetic.encode('h36m', path, plan[path], synthetic.file_rng(path, 0))
     rows = np.array([line.split(b',') for line in content.splitlines()], dtype=float)
     assert rows.shape == (plan[path], 3 + 3 * len(H36M.joints)) and np.isfinite(rows).all()
 
 
-def test_threedpw_files_have_the_recordings_format(root):
+def test_threedpw_files_have_the_recordings_format(sample_3dpw):
     people = []
-    for path, frames in sample.plan_threedpw().items():
-        content = pickle.loads((root / '3dpw' / path).read_bytes())
+    for path, frames in synthetic.plan('3dpw').items():
+        content = pickle.loads((sample_3dpw / '3dpw' / path).read_bytes())
         assert content['sequence'] == Path(path).stem
         people.append(len(content['jointPositions']))
         for positions in content['jointPositions']:
@@ -69,7 +61,7 @@ def test_threedpw_files_have_the_recordings_format(root):
 
 def test_same_seed_same_bytes():
     path = 'train/soccer/soccer_1.txt'
-    first, again, other = (sample.encode_cmu(path, 50, sample.file_rng(path, seed)) for seed in (0, 0, 1))
+    first, again, other = (synthetic.encode('cmu', path, 50, synthetic.file_rng(path, seed)) for seed in (0, 0, 1))
     assert first == again != other
 
 
@@ -78,26 +70,25 @@ def test_refuses_a_folder_it_did_not_make(tmp_path):
     recording.parent.mkdir(parents=True)
     recording.write_bytes(b'recording')
     with pytest.raises(ValueError, match='not sample data'):
-        sample.write_threedpw(tmp_path)
+        synthetic.write('3dpw', tmp_path)
     assert [path for path in tmp_path.rglob('*') if path.is_file()] == [recording]
     assert recording.read_bytes() == b'recording'
-    with pytest.raises(ValueError, match='choose one of'):
-        sample.write_threedpw(tmp_path, size='huge')
 
 
 def test_a_second_run_replaces_its_own_files_and_no_others(tmp_path, monkeypatch):
-    whole = sample.plan_threedpw()
-    sample.write_threedpw(tmp_path)
+    whole = synthetic.plan('3dpw')
+    synthetic.write('3dpw', tmp_path)
     theirs = tmp_path / '3dpw/sequenceFiles/train/notes.txt'
     theirs.write_text('mine')
     fewer = dict(list(whole.items())[1:])
-    monkeypatch.setattr(sample, 'plan_threedpw', lambda size, seed: fewer)
-    written = sample.write_threedpw(tmp_path)
-    assert set(tmp_path.rglob('*.pkl')) == set(written) == {tmp_path / '3dpw' / path for path in fewer}
+    monkeypatch.setattr(synthetic, 'plan', lambda dataset, seed: fewer)
+    written = synthetic.write('3dpw', tmp_path)
+    assert written == fewer
+    assert set(tmp_path.rglob('*.pkl')) == {tmp_path / '3dpw' / path for path in fewer}
     assert theirs.read_text() == 'mine'
-    monkeypatch.setattr(sample, 'plan_threedpw', lambda size, seed: fewer | {'sequenceFiles/train/notes.txt': 150})
+    monkeypatch.setattr(synthetic, 'plan', lambda dataset, seed: fewer | {'sequenceFiles/train/notes.txt': 150})
     with pytest.raises(ValueError, match='not sample data'):
-        sample.write_threedpw(tmp_path)
+        synthetic.write('3dpw', tmp_path)
 
 
 @pytest.mark.parametrize('name', BODIES)
@@ -142,6 +133,6 @@ def test_command_reports_and_refuses(tmp_path):
     command = [sys.executable, 'tools/make_sample_data.py', str(tmp_path), '--dataset', '3dpw']
     done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True)
     assert done.returncode == 0 and done.stdout.startswith('3dpw: 9 files')
-    (tmp_path / '3dpw' / sample.MARKER).unlink()
+    (tmp_path / '3dpw' / MARKER).unlink()
     refused = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True)
     assert refused.returncode == 2 and refused.stderr.startswith('error: ') and refused.stderr.count('\n') == 1

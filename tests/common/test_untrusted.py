@@ -1,0 +1,86 @@
+"""Files made to exhaust the machine: each is refused in one line, and soon, before anything is made of it."""
+import gzip
+import pickle
+import zipfile
+
+import numpy as np
+import pytest
+
+from utils.common import checkpoint
+from utils.common.errors import InputError
+from utils.common.untrusted import check_pickle
+from utils.data.safe_pickle import load_pickle
+from utils.data.text import read_numbers
+
+EMPTY_TUPLE = b')'
+
+
+def nested_key():
+    """60 tuples, each of the one before twice: hashing the last takes 2**60 steps."""
+    return b'\x80\x02}' + EMPTY_TUPLE + b''.join(b'q%ch%c\x86' % (k, k) for k in range(60)) + b'K\x01s.'
+
+
+def nested_member():
+    """The same tuple in the list that set() is called with."""
+    return (b'\x80\x02cbuiltins\nset\n(]' + EMPTY_TUPLE + b''.join(b'q%ch%c\x86' % (k, k) for k in range(60))
+            + b'atR.')
+
+
+def copied_again_and_again(call):
+    """One remembered list or text of 50,000, given to a function 10,000 times."""
+    big = b']q\x00(' + b'K\x01' * 50_000 + b'e0' if b'set' in call else b'X\x50\xc3\x00\x00' + b'a' * 50_000 + b'q\x000'
+    return b'\x80\x02' + big + b']' + (call + b'(h\x00tRa') * 10_000 + b'.'
+
+
+BOMBS = {'a nested key': nested_key(), 'a nested member': nested_member(),
+         'copies of a list': copied_again_and_again(b'cbuiltins\nset\n'),
+         'copies of a text': copied_again_and_again(b'c_codecs\nencode\n'),
+         'lists without end': b'\x80\x02' + b']' * 310_000 + b'.',
+         'room for objects': b'\x80\x02Nr\xff\xff\xff\x7f.'}
+
+
+@pytest.mark.parametrize('kind', BOMBS)
+def test_a_pickle_that_asks_for_too_much_is_refused(kind, tmp_path):
+    path = tmp_path / 'bomb.pkl'
+    path.write_bytes(BOMBS[kind])
+    with pytest.raises(InputError, match='bomb.pkl: ') as caught:
+        load_pickle(path)
+    assert '\n' not in str(caught.value)
+    with zipfile.ZipFile(path, 'w') as archive:
+        archive.writestr('archive/data.pkl', BOMBS[kind])
+    with pytest.raises(InputError, match='bomb.pkl: ') as caught:
+        checkpoint.load(path)
+    assert '\n' not in str(caught.value)
+
+
+def test_a_checkpoint_names_nothing_but_tensors(tmp_path):
+    path = tmp_path / 'evil.pth.tar'
+    with zipfile.ZipFile(path, 'w') as archive:
+        archive.writestr('archive/data.pkl', b'\x80\x02cbuiltins\nbytearray\n\x8a\x05\x00\x00\x00\xc0\x00\x85R.')
+    with pytest.raises(InputError, match='names .builtins bytearray'):
+        checkpoint.load(path)
+
+
+@pytest.mark.filterwarnings('ignore:Duplicate name')
+def test_members_of_one_name_are_refused(tmp_path):
+    path = tmp_path / 'many.pth.tar'
+    with zipfile.ZipFile(path, 'w') as archive:
+        for _ in range(10_000):
+            archive.writestr('archive/data.pkl', b'')
+    with pytest.raises(InputError, match='two files of one name'):
+        checkpoint.load(path)
+
+
+@pytest.mark.parametrize('protocol', range(6))
+def test_what_is_written_honestly_passes(protocol):
+    content = {'a': [np.zeros((3, 72))] * 3, (1, 'b'): {1, 2}, 'c': frozenset([3]), 4.5: b'raw', 'd': [[[], ()], {'e': None}]}
+    check_pickle(pickle.dumps(content, protocol=protocol))
+
+
+@pytest.mark.parametrize('text', [b'1,2,3,4' * 10**7, b'\n' * 10**6, b'1,2,3,4\n' * 210_000],
+                         ids=['one line', 'blank lines', 'rows'])
+def test_a_text_that_grows_without_end_is_refused(text, tmp_path):
+    path = tmp_path / 'bomb.txt.gz'
+    path.write_bytes(gzip.compress(text, compresslevel=1))
+    with pytest.raises(InputError, match='bomb.txt.gz: line .*no recording is so long'):
+        read_numbers(path, 4)
