@@ -43,7 +43,7 @@ class Liveness(NamedTuple):
         lines += [f'gate of the {path}: spread {spread:.4f} over windows'
                   for path, (_, spread) in self.gates.items() if spread < LEAST_SPREAD]
         return lines + [f'{part}: taking it out changes the error by {100 * self.cost(part):+.2f}%'
-                        for part in self.errors if part != 'whole' and self.cost(part) < LEAST_COST]
+                        for part in ('K-TCN', 'S-GCN', 'SOF') if part in self.errors and self.cost(part) < LEAST_COST]
 
     def cost(self, part: str) -> float:
         """Returns the share by which the error grows without a part."""
@@ -122,6 +122,8 @@ class ConstantGate(nn.Module):
     gates: (2, T), those of the K-TCN and of the S-GCN.
     """
 
+    of_paths: Tensor
+
     def __init__(self, gates: Tensor):
         super().__init__()
         self.register_buffer('of_paths', gates)
@@ -136,6 +138,7 @@ def parts(network: KSOF, batch: Batch) -> dict[str, AbstractContextManager[None]
 
     Without a path the other one's own prediction is the fused one. Gates that do not move have their means over the batch.
     """
+    contexts: dict[str, AbstractContextManager[None]]
     contexts = {'K-TCN': replaced(network, 'fuse', lambda temporal, spatial: spatial),
                 'S-GCN': replaced(network, 'fuse', lambda temporal, spatial: temporal)}
     if isinstance(network.gate, FrameGate):
