@@ -129,19 +129,20 @@ def test_a_run_goes_on_with_the_same_recipe_only(command, capsys):
 
 def test_what_earlier_versions_did_is_what_the_defaults_mean():
     defaults = settings()
-    assert completed({}) == {name: defaults[name] for name in OLDER} and len(OLDER) == 16
+    assert completed({}) == {name: defaults[name] for name in OLDER} | {'wiring': 'inner'} and len(OLDER) == 16
 
 
 def test_a_checkpoint_from_before_these_settings_is_one_without_them(command, tmp_path, capsys):
-    assert command('--epoch', '1') == 0
+    inner = ['--wiring', 'inner']  # as all checkpoints from before that option
+    assert command(*inner, '--epoch', '1') == 0
     path = tmp_path / 'run' / 'ckpt_best.pth.tar'
     state = checkpoint.load(path)
     for name in OLDER:
         del state['options'][name]
     checkpoint.save(path, state)
     assert load_trained(path).settings['symmetry'] == 'off'
-    assert command('--is_eval') == 0
-    assert command('--is_eval', '--symmetry', 'average') == 2
+    assert command(*inner, '--is_eval') == 0
+    assert command(*inner, '--is_eval', '--symmetry', 'average') == 2
     assert 'was made with --symmetry off' in capsys.readouterr().err
 
 
