@@ -1,4 +1,5 @@
 # make demo: train and score the network on synthetic motion.   make test: lint, types, tests.
+# make gpu: check this project on a GPU and write a report that can be sent; without one a small run on the CPU.
 # make reproduce DATA=folder: train and evaluate the three datasets at the paper's settings, and write checkpoint/reproduce.md;
 # given again it goes on. ARGS='--only cmu --cuda_idx cuda:1' adds options.
 # All make their own environment in .venv; PYTHON chooses the interpreter it is made from (3.11 or newer).
@@ -8,7 +9,7 @@ SAMPLE := data/sample
 # A narrow network and few epochs, for two cores and about three minutes.
 DEMO := --data_dir $(SAMPLE) --output_n 10 --d_model 4 --batch_size 32 --lr_now 0.003 --dropout 0 --cuda_idx cpu
 
-.PHONY: demo test reproduce clean
+.PHONY: demo test gpu reproduce clean
 
 demo: .venv/extra
 	$(BIN)/python tools/make_sample_data.py $(SAMPLE)
@@ -22,6 +23,9 @@ test: .venv/dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+gpu: .venv/dev
+	$(BIN)/python tools/gpu_check.py $(ARGS)
 
 ifeq ($(filter reproduce,$(MAKECMDGOALS))$(DATA),reproduce)
 $(error which data? make reproduce DATA=folder that holds h36m, cmu_mocap or 3dpw)

@@ -69,7 +69,8 @@ class KSOF(nn.Module):
 
     def fuse(self, temporal: Tensor, spatial: Tensor) -> Tensor:
         """Two displacements from the last pose (B, T_out, N) -> one: their gated sum, at first their mean, corrected."""
-        temporal, spatial = self.gate(torch.cat([temporal, spatial])).chunk(2)
+        gated = self.gate(torch.cat([temporal, spatial]))  # (2 B, T_out, N)
+        temporal, spatial = gated.unflatten(0, (2, temporal.shape[0])).unbind()  # chunk(2) cannot be exported
         if self.fusion is None:
             return temporal + spatial
         correction = self.fusion(temporal, spatial)

@@ -1,4 +1,8 @@
-"""Write a trained network as one file that runs without this project: torch.export's .pt2, or .onnx. Each is checked."""
+"""Write a trained network as one file that runs without this project: .pt2 of torch.export, or .onnx.
+
+Each file is checked. An .onnx can also be given to tools/predict.py, tools/visualise.py and load_predictor in
+place of the run.
+"""
 import argparse
 import sys
 from collections.abc import Sequence
@@ -9,20 +13,26 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from utils.common.cli import run_tool, tool_parser
 from utils.common.errors import InputError
 from utils.predict import export
-from utils.predict.trained import checkpoint_path, load_trained
+from utils.predict.exported import SETTINGS
+from utils.predict.trained import checkpoint_path, load_trained, without_symmetry
 
-KINDS = {'.pt2': (export.write_program, export.program_runner), '.onnx': (export.write_onnx, export.onnx_runner)}
-# Sums in another order differ by thousandths, and TOP-K may choose the other of two all but equal responses; a graph that is
-# wrong is off by more.
+KINDS = {'.pt2': (export.write_program, export.program_runner),
+         '.onnx': (export.write_onnx, export.onnx_runner)}
+# Sums in another order differ by thousandths, and TOP-K may choose the other of two all but equal responses;
+# a graph that is wrong is off by more.
 TOLERANCE_MM = 0.5
 
 
 def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = tool_parser(__doc__)
     parser.add_argument('run', metavar='RUN', type=Path,
-                        help='run folder, its name under checkpoint/, or a checkpoint file; of a folder the best epoch is taken')
+                        help='run folder, its name under checkpoint/, or a checkpoint file; of a folder the '
+                             'best epoch is taken')
     parser.add_argument('--out', metavar='FILE', type=Path, action='append', required=True,
                         help='write the network here: .pt2 or .onnx; repeatable')
+    parser.add_argument('--symmetry', choices=('off',),
+                        help='leave the mirror image out where the run averages over it: half the time, less '
+                             'accuracy')
     arguments = parser.parse_args(argv)
     for out in arguments.out:
         if out.suffix.lower() not in KINDS:
@@ -36,19 +46,26 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 def main(argv: Sequence[str] | None) -> None:
     arguments = parse_arguments(argv)
-    trained = load_trained(checkpoint_path(arguments.run))
+    path = checkpoint_path(arguments.run)
+    if path.suffix.lower() in KINDS:
+        raise InputError(f'{path}: is exported already; give the run or checkpoint that it was made of')
+    trained = load_trained(path)
+    if arguments.symmetry:
+        trained = without_symmetry(trained)
     about = export.description(trained)
     print('\n'.join(f'{name}: {value if isinstance(value, str) else f"{value:g}"}'
-                    for name, value in about.items() if name != 'joints'))
+                    for name, value in about.items() if name not in ('joints', SETTINGS)))
     program = export.export_program(trained)
     for out in arguments.out:
         write, runner = KINDS[out.suffix.lower()]
         write(out, program, about)
         difference = export.largest_difference(runner(out), trained)
         if not difference < TOLERANCE_MM:
-            raise InputError(f'{out}: is written, but it is {difference:.3g} mm off the network on random poses: do not use it')
+            raise InputError(f'{out}: is written, but it is {difference:.3g} mm off the network on random '
+                             'poses: do not use it')
         size = out.stat().st_size / 1e6
-        print(f'written: {out}, {size:.1f} MB, at most {difference:.2g} mm off the network in 36 random windows')
+        print(f'written: {out}, {size:.1f} MB, at most {difference:.2g} mm off the network in 36 random '
+              'windows')
 
 
 if __name__ == '__main__':

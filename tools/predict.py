@@ -21,7 +21,8 @@ from utils.predict.predictor import Forecast, load_predictor, write_forecast
 def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = tool_parser(__doc__)
     parser.add_argument('checkpoint', metavar='CHECKPOINT', type=Path,
-                        help='run folder, its name under checkpoint/, or a checkpoint file; of a folder the best epoch is taken')
+                        help='run folder, its name under checkpoint/, a checkpoint file, or an exported .onnx; of '
+                             'a folder the best epoch is taken')
     parser.add_argument('motion', metavar='MOTION', type=Path,
                         help='.npy positions (frames, joints, 3), the benchmark\'s .txt, .amc beside its .asf, or .bvh with '
                              'CMU\'s joint names')

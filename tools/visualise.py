@@ -26,7 +26,8 @@ from utils.report.page import text_table
 def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = tool_parser(__doc__)
     parser.add_argument('run', metavar='RUN', type=Path,
-                        help='run folder, its name under checkpoint/, or a checkpoint file; of a folder the best epoch is shown')
+                        help='run folder, its name under checkpoint/, a checkpoint file, or an exported .onnx; of '
+                             'a folder the best epoch is shown')
     windows = parser.add_argument_group('windows of the test split')
     windows.add_argument('--data_dir', required=True, help='dataset root, or the dataset\'s own folder in it')
     which = windows.add_mutually_exclusive_group(required=True)

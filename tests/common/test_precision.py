@@ -109,6 +109,7 @@ def test_compiled_network_trains_as_the_plain_one(backend, monkeypatch):
         assert torch.allclose(plain, other, rtol=1e-4, atol=1e-4 * plain.abs().max().item() + 1e-7)
 
 
+@pytest.mark.cuda
 @cuda
 @pytest.mark.parametrize('more', [['--amp'], ['--tf32'], ['--amp', '--compile']])
 def test_training_on_cuda_in_other_numbers(more, command):

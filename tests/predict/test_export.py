@@ -1,25 +1,34 @@
-"""The network as a .pt2 and an .onnx file: the same numbers for any batch, and what is said where it cannot be."""
+"""The network as a .pt2 and an .onnx file: the same numbers, in the tools too, and what is refused."""
 import json
+from pathlib import Path
 
 import numpy as np
 import own_motion
 import pytest
 import torch
-from own_motion import SIZES, save_checkpoint
+from own_motion import SIZES, save_checkpoint, some_positions
 
 from tools.export import KINDS, main
+from utils.build import load_windows
 from utils.common.cli import run_tool
+from utils.common.errors import InputError
 from utils.data.skeleton import CMU
-from utils.predict import export
-from utils.predict.trained import load_trained
+from utils.mocap.motion import motion_of_positions
+from utils.predict import export, exported
+from utils.predict.predictor import load_predictor
+from utils.predict.stream import Stream
+from utils.predict.trained import checkpoint_path, load_trained
 
-needs_onnx = pytest.mark.skipif(any(export.find_spec(name) is None for name in export.ONNX_LIBRARIES),
+needs_onnx = pytest.mark.skipif(any(exported.find_spec(name) is None for name in export.ONNX_LIBRARIES),
                                 reason='onnx, onnxscript or onnxruntime is not installed (requirements-export.txt)')
 
 
 @pytest.fixture(scope='module')
 def checkpoint(tmp_path_factory):
-    return save_checkpoint(tmp_path_factory.mktemp('run') / 'ckpt_best.pth.tar', 'cmu')
+    path = save_checkpoint(tmp_path_factory.mktemp('run') / 'ckpt_best.pth.tar', 'cmu')
+    state = torch.load(path)
+    torch.save(state | {'options': state['options'] | {'skip_rate': 1}}, path)  # which reading windows asks for
+    return path
 
 
 @pytest.fixture(scope='module')
@@ -32,7 +41,8 @@ def written(checkpoint, tmp_path_factory):
     """A .pt2, and where its libraries are an .onnx, beside the checkpoint they are made of."""
     folder = tmp_path_factory.mktemp('export')
     names = ['net.pt2'] + (['net.onnx'] if needs_onnx.args[0] is False else [])
-    assert run_tool(main, [str(checkpoint), *(word for name in names for word in ('--out', str(folder / name)))]) == 0
+    words = [word for name in names for word in ('--out', str(folder / name))]
+    assert run_tool(main, [str(checkpoint), *words]) == 0
     return folder
 
 
@@ -69,6 +79,109 @@ def test_onnx_is_the_network(written, trained):
     assert sizes == [['batch', 10, 75], ['batch', 6, 75]]
     assert [value.name for value in (*model.graph.input, *model.graph.output)] == ['observed', 'fused']
     assert json.loads({prop.key: prop.value for prop in model.metadata_props}['dataset']) == 'cmu'
+
+
+@needs_onnx
+def test_onnx_is_loaded_like_the_checkpoint(written, checkpoint, trained):
+    loaded = load_trained(written / 'net.onnx')
+    assert loaded.settings == trained.settings
+    assert (loaded.dataset, loaded.epoch) == (trained.dataset, trained.epoch)
+    check(lambda observed: loaded.model(torch.from_numpy(observed), None).fused.numpy(), trained)
+    predictor, expected = load_predictor(written / 'net.onnx'), load_predictor(checkpoint)
+    positions = some_positions('cmu', 30, 60)
+    future = predictor(positions, fps=60, units='mm')
+    np.testing.assert_allclose(future, expected(positions, fps=60, units='mm'), atol=0.01)
+    stream = Stream(predictor)
+    body = motion_of_positions(positions, 'cmu', fps=60, units='mm').body * CMU.mm_scale_to_true
+    streamed = [stream.push(pose) for pose in body][-1]
+    np.testing.assert_allclose(streamed, future, atol=0.01)
+
+
+@needs_onnx
+def test_the_tools_take_an_onnx(written, checkpoint, sample_cmu, tmp_path, run, capsys):
+    np.save(tmp_path / 'walk.npy', some_positions('cmu', 30, 60))
+    shown = {}
+    for name, network in (('onnx', written / 'net.onnx'), ('torch', checkpoint)):
+        out = tmp_path / f'{name}.npy'
+        words = ['--fps', '60', '--units', 'mm', '--out', str(out)]
+        code, _, log = run(['tools/predict.py', str(network), str(tmp_path / 'walk.npy'), *words])
+        assert code == 0, log
+        words = ['--data_dir', str(sample_cmu), '--window', '3', '5', '--make', 'viewer', '--out',
+                 str(tmp_path / name)]
+        code, table, log = run(['tools/visualise.py', str(network), *words])
+        assert code == 0, log
+        shown[name] = [line for line in table.splitlines() if line.startswith('|')]
+    np.testing.assert_allclose(np.load(tmp_path / 'onnx.npy'), np.load(tmp_path / 'torch.npy'), atol=0.01)
+    assert shown['onnx'] == shown['torch'] and len(shown['onnx']) >= 4
+
+
+@needs_onnx
+def test_both_views_of_the_symmetry_average_are_exported(checkpoint, tmp_path):
+    path, state = tmp_path / 'ckpt.pth.tar', torch.load(checkpoint)
+    state['options']['symmetry'] = 'average'
+    torch.save(state, path)
+    both, one = tmp_path / 'both.onnx', tmp_path / 'one.pt2'
+    assert run_tool(main, [str(path), '--out', str(both)]) == 0
+    assert run_tool(main, [str(path), '--out', str(one), '--symmetry', 'off']) == 0
+    trained = load_trained(path)
+    check(export.onnx_runner(both), trained)
+    check(export.program_runner(one), trained._replace(model=trained.model.network))
+    assert load_trained(both).settings['symmetry'] == 'average'
+
+
+@needs_onnx
+@pytest.mark.parametrize('damage', ['cut', 'text', 'older', 'settings', 'shape'])
+def test_an_onnx_that_is_none_is_one_line(damage, written, tmp_path):
+    import onnx
+
+    path = tmp_path / 'net.onnx'
+    content = (written / 'net.onnx').read_bytes()
+    if damage in ('cut', 'text'):
+        path.write_bytes(content[: len(content) // 2] if damage == 'cut' else b'not a network')
+    else:
+        model = onnx.load_from_string(content)
+        entries = {entry.key: entry.value for entry in model.metadata_props}
+        if damage == 'older':
+            del entries['settings']
+        elif damage == 'settings':
+            entries['settings'] = '[1]'
+        else:
+            entries['settings'] = json.dumps(json.loads(entries['settings']) | {'output_n': 7})
+        del model.metadata_props[:]
+        onnx.helper.set_model_props(model, entries)
+        path.write_bytes(model.SerializeToString())
+    with pytest.raises(InputError, match='net.onnx: is not an exported network that can be used') as raised:
+        load_predictor(path)
+    assert '\n' not in str(raised.value)
+
+
+def test_what_runs_an_onnx_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(exported, 'find_spec', lambda name: None)
+    with pytest.raises(InputError, match=r'^\.onnx needs onnxruntime: pip install -r requirements-export'):
+        load_predictor(tmp_path / 'net.onnx')
+
+
+@needs_onnx
+def test_an_exported_network_is_not_exported_again(written, tmp_path, capsys):
+    assert run_tool(main, [str(written / 'net.onnx'), '--out', str(tmp_path / 'net.pt2')]) == 2
+    assert 'is exported already' in capsys.readouterr().err and not list(tmp_path.iterdir())
+
+
+@needs_onnx
+@pytest.mark.long
+@pytest.mark.parametrize('name', ['cmu_short', 'cmu_long'])
+def test_released_networks_agree_on_all_cmu_test_windows(name, real_cmu, tmp_path):
+    path = tmp_path / f'{name}.onnx'
+    assert run_tool(main, [name, '--out', str(path)]) == 0
+    trained, onnx = load_trained(checkpoint_path(Path(name))), load_trained(path)
+    windows = load_windows(trained.settings, real_cmu / 'cmu_mocap', 'test', torch.device('cpu'))
+
+    def difference(observed):
+        return (trained.model(observed).fused - onnx.model(observed).fused).abs().max().item()
+
+    with torch.inference_mode():
+        largest = max(difference(batch.observed) for batch in windows.batches(64))
+    assert len(windows) > 1000 and largest < 0.01
 
 
 @pytest.mark.parametrize('changes', [{'tcn_axis': 'coordinates', 'topk': 'packed'}, {'topk': 'off'}])

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from torch.overrides import TorchFunctionMode
+from own_motion import save_checkpoint
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import utils.train.engine
@@ -18,10 +18,11 @@ from tools.benchmark import main, settings
 from utils.common.cli import run_tool
 from utils.data.dataset import find_root
 from utils.data.lookup import DATASETS
+from utils.predict import export
 from utils.speed.machine import measure_loading
 from utils.speed.measure import PARTS, measure_evaluation, stepper, synthetic_training
 from utils.speed.tables import tables
-from utils.speed.timing import operations, operators, spread
+from utils.speed.timing import PythonReads, TorchReads, operations, operators, spread
 from utils.train.engine import LOG_EVERY, epoch_order, train_epoch
 
 CPU = torch.device('cpu')
@@ -100,40 +101,11 @@ def test_a_step_gathers_once_from_the_frames():
         assert touches.names == 2 * ['aten::index.Tensor']
 
 
-class HostReads(TorchFunctionMode):
-    """Counts what makes the processor wait for a device: values read from Python."""
-
-    READS = {getattr(torch.Tensor, name) for name in
-             ('item', 'tolist', 'cpu', 'numpy', '__bool__', '__float__', '__int__', '__index__', '__contains__')}
-
-    def __init__(self):
-        super().__init__()
-        self.count = 0
-
-    def __torch_function__(self, func, types, args=(), kwargs=None):
-        self.count += func in self.READS
-        return func(*args, **(kwargs or {}))
-
-
-class InnerReads(TorchDispatchMode):
-    """Counts the same in torch's own code, and operators whose result's size depends on values."""
-
-    READS = ('aten::_local_scalar_dense', 'aten::nonzero', 'aten::masked_select', 'aten::is_nonzero', 'aten::equal')
-
-    def __init__(self):
-        super().__init__()
-        self.count = 0
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        self.count += func.name().split('.')[0] in self.READS
-        return func(*args, **(kwargs or {}))
-
-
 def host_reads(steps, more=()):
     """Values read in an epoch of so many steps: from Python, and in torch's own code."""
     training = small_training(more=more)
     order = epoch_order(len(training.windows['train']), seed=0, epoch=1)[: 4 * steps]
-    with HostReads() as reads, InnerReads() as inner:
+    with PythonReads() as reads, TorchReads() as inner:
         for _ in train_epoch(training.state, training.windows['train'], training.settings, order=order, title=''):
             pass
     assert training.state.progress.step == steps
@@ -165,13 +137,15 @@ def test_a_read_in_every_step_is_noticed(read, monkeypatch):
 def figures(tiny, tmp_path_factory):
     """A quick benchmark's JSON."""
     path = tmp_path_factory.mktemp('benchmark') / 'figures.json'
-    arguments = ['--quick', '--d_model', '2', '1', '--dataset', 'cmu', '--data_dir', str(tiny), '--out', str(path), *SMALL]
+    network = save_checkpoint(path.with_name('ckpt.pth.tar'), 'cmu')
+    arguments = ['--quick', '--d_model', '2', '1', '--dataset', 'cmu', '--data_dir', str(tiny), '--out', str(path),
+                 '--network', str(network), *SMALL]
     assert run_tool(main, arguments) == 0
     return json.loads(path.read_text())
 
 
 def test_everything_is_measured(figures):
-    assert list(figures) == ['machine', 'command', 'quick', 'peak_flop_per_s', 'settings', 'loading']
+    assert list(figures) == ['machine', 'command', 'quick', 'peak_flop_per_s', 'settings', 'networks', 'loading']
     assert {'device', 'gpu', 'cpu', 'cores', 'vector_instructions', 'torch', 'threads', 'git_revision'} <= set(figures['machine'])
     assert [(entry['dataset'], entry['d_model']) for entry in figures['settings']] == [('cmu', 1), ('cmu', 2)]
     for entry in figures['settings']:
@@ -186,6 +160,9 @@ def test_everything_is_measured(figures):
         for times in (entry['step'], entry['evaluation']['time'], entry['latency'][0]['time'], *entry['parts'].values()):
             assert 0 < times['p10'] <= times['median'] <= times['p90'] <= times['p99'] and times['runs'] >= 2
     assert figures['peak_flop_per_s'] == max(p['flop_per_s'] for e in figures['settings'] for p in e['products'].values())
+    network, = figures['networks']
+    assert network['symmetry'] is False and 0 < network['torch']['median'] <= network['torch']['p99']
+    assert (network['onnxruntime'] is None) == (not export.can_export_onnx())
     loading, = figures['loading']
     assert loading['windows'] > 0 and loading['cold']['runs'] == loading['cached']['runs'] == 2
 

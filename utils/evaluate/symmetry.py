@@ -10,7 +10,7 @@ from utils.data.skeleton import Skeleton
 
 
 class SymmetryAverage(nn.Module):
-    """Predicts a window and its mirror image with one network and averages both, at twice the cost.
+    """Predicts a window and its mirror image in one batch and averages both, at twice the cost.
 
     network: a trained network in evaluation mode; its weights are shared, not copied.
     mirror_index: for each predicted joint the one on the other side of the body, (J,).
@@ -28,12 +28,12 @@ class SymmetryAverage(nn.Module):
         """Averages the three predictions.
 
         observed: root-centred poses (B, T_in, N) in mm.
-        coefficients: the same window's DCT coefficients (B, N, K), if they are at hand.
+        coefficients: not used; the network makes those of the window and of its image.
         """
-        of_window = self.network(observed, coefficients)
-        of_image = self.network(mirrored(observed, self.mirror_index), None)
-        return Prediction(*((own + mirrored(seen, self.mirror_index)) / 2
-                            for own, seen in zip(of_window, of_image, strict=True)))
+        image = mirrored(observed, self.mirror_index)
+        both = self.network(torch.cat([observed, image]))  # (2 B, T_out, N) each
+        views = (part.unflatten(0, (2, observed.shape[0])) for part in both)
+        return Prediction(*((own + mirrored(seen, self.mirror_index)) / 2 for own, seen in views))
 
 
 def scored_network(network: nn.Module, symmetry: str, skeleton: Skeleton) -> nn.Module:

@@ -1,10 +1,9 @@
-"""A trained network as one file without this project's code: torch.export's .pt2 or ONNX."""
+"""Writes a trained network as one file without this project's code: torch.export's .pt2 or ONNX."""
 import io
 import json
 import logging
 import warnings
 from collections.abc import Callable
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +14,18 @@ from torch.export import Dim, ExportedProgram
 from torch.nn.utils import parametrize
 
 from utils.build import build_network
-from utils.common.errors import InputError
 from utils.common.files import whole_file
 from utils.evaluate.symmetry import scored_network
+from utils.predict.exported import EPOCH, SETTINGS, ExportedNetwork, missing, require
 from utils.predict.trained import Trained
 
+PLACES = ('data_dir', 'exp', 'ckpt')  # settings that say where files lie on the machine of the run
 ONNX_LIBRARIES = ('onnx', 'onnxscript', 'onnxruntime')
 Run = Callable[[np.ndarray], np.ndarray]  # observed (B, T_in, N) -> predicted (B, T_out, N), both float32
 
 
 class Fused(nn.Module):
-    """The network as others use it: observed poses in, the fused prediction out."""
+    """Predicts the way others use the network: observed poses in, the fused prediction out."""
 
     def __init__(self, model: nn.Module):
         super().__init__()
@@ -37,9 +37,13 @@ class Fused(nn.Module):
 
 
 def export_program(trained: Trained) -> ExportedProgram:
-    """The network in evaluation mode as a graph, for any batch size. Weight normalisation is folded into the weights."""
-    # Built anew: a deep copy would share the classes that hold the weight normalisation.
-    model = scored_network(build_network(trained.settings), trained.settings['symmetry'], trained.dataset.skeleton).eval()
+    """Traces the network in evaluation mode, for any batch size.
+
+    Weight normalization is folded into the weights.
+    """
+    # Built anew: a deep copy would share the classes that hold the weight normalization.
+    network = build_network(trained.settings)
+    model = scored_network(network, trained.settings['symmetry'], trained.dataset.skeleton).eval()
     model.load_state_dict(trained.model.state_dict())
     for module in list(model.modules()):
         if parametrize.is_parametrized(module):
@@ -49,17 +53,22 @@ def export_program(trained: Trained) -> ExportedProgram:
 
 
 def description(trained: Trained) -> dict[str, Any]:
-    """What someone who has nothing but the file must know."""
+    """Describes the network to someone who has nothing but the file, and to `utils.predict.exported`."""
     settings, skeleton = trained.settings, trained.dataset.skeleton
-    return {'dataset': settings['dataset'], 'input': f'observed: float32 (batch, {settings["input_n"]}, {settings["node_n"]})',
+    return {'dataset': settings['dataset'],
+            'input': f'observed: float32 (batch, {settings["input_n"]}, {settings["node_n"]})',
             'output': f'fused: float32 (batch, {settings["output_n"]}, {settings["node_n"]})',
-            'coordinates': 'x, y, z of each joint in turn, root-centred in the body\'s frame, in the benchmark\'s mm',
-            'mm_scale_to_true': skeleton.mm_scale_to_true, 'frames_per_second': 1000 / skeleton.true_ms_per_frame,
-            'joints': [skeleton.joints[joint] for joint in skeleton.predicted]}
+            'coordinates': 'x, y, z of each joint in turn, root-centred in the body\'s frame, in the '
+                           'benchmark\'s mm',
+            'mm_scale_to_true': skeleton.mm_scale_to_true,
+            'frames_per_second': 1000 / skeleton.true_ms_per_frame,
+            'joints': [skeleton.joints[joint] for joint in skeleton.predicted],
+            SETTINGS: {name: value for name, value in settings.items() if name not in PLACES},
+            EPOCH: trained.epoch}
 
 
 def write_program(path: Path, program: ExportedProgram, about: dict[str, Any]) -> None:
-    """Write .pt2, whole or not at all, with the description as its extra file ksof.json."""
+    """Writes .pt2, whole or not at all, with the description as its extra file ksof.json."""
     content = io.BytesIO()  # torch looks at the end of a path's name, which a temporary file does not have
     torch.export.save(program, content, extra_files={'ksof.json': json.dumps(about)})
     with whole_file(path) as temporary:
@@ -67,7 +76,14 @@ def write_program(path: Path, program: ExportedProgram, about: dict[str, Any]) -
 
 
 def write_onnx(path: Path, program: ExportedProgram, about: dict[str, Any]) -> None:
-    """Write .onnx, whole or not at all, with the description as the model's metadata. InputError without the libraries."""
+    """Writes .onnx, whole or not at all, with the description as the model's metadata, each entry as JSON."""
+    content = onnx_content(program, about)
+    with whole_file(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def onnx_content(program: ExportedProgram, about: dict[str, Any]) -> bytes:
+    """Returns what an .onnx file of this network holds. Raises InputError without the libraries."""
     require_onnx()
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')  # of the exporter, about its own future
@@ -76,42 +92,41 @@ def write_onnx(path: Path, program: ExportedProgram, about: dict[str, Any]) -> N
                                  dynamic_shapes=({0: 'batch'},))
     assert made is not None
     made.model.metadata_props.update({name: json.dumps(value) for name, value in about.items()})
-    with whole_file(path) as temporary:
-        temporary.write_bytes(made.model_proto.SerializeToString())
+    return made.model_proto.SerializeToString()
+
+
+def can_export_onnx() -> bool:
+    """Returns whether the libraries that write and check .onnx are installed."""
+    return not missing(*ONNX_LIBRARIES)
 
 
 def require_onnx() -> None:
-    """InputError with what to install, where a library is missing."""
-    missing = [name for name in ONNX_LIBRARIES if find_spec(name) is None]
-    if missing:
-        raise InputError(f'.onnx needs {", ".join(missing)}: pip install -r requirements-export.txt')
+    """Raises InputError with what to install, where a library that writes or checks .onnx is missing."""
+    require(*ONNX_LIBRARIES)
 
 
 def program_runner(path: Path) -> Run:
-    """What is in a .pt2 file, run by torch."""
+    """Opens a .pt2 file, run by torch."""
     module = torch.export.load(path).module()
     return lambda observed: module(torch.from_numpy(observed)).detach().numpy()
 
 
 def onnx_runner(path: Path) -> Run:
-    """What is in a .onnx file, run by onnxruntime on the CPU."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads()
-    session = onnxruntime.InferenceSession(path, options, providers=['CPUExecutionProvider'])
-    return lambda observed: session.run(None, {'observed': observed})[0]
+    """Opens a .onnx file, run by onnxruntime on the CPU."""
+    network = ExportedNetwork(path.read_bytes(), torch.get_num_threads())
+    return lambda observed: network(torch.from_numpy(observed)).fused.numpy()
 
 
 def poses(trained: Trained, batch: int, seed: int = 0) -> Tensor:
-    """Invented observed poses (B, T_in, N) in mm: joints within a body's size that wander a few mm a frame."""
+    """Draws observed poses (B, T_in, N) in mm: joints within a body's size that wander a few mm a frame."""
     settings, generator = trained.settings, torch.Generator().manual_seed(seed)
-    first = torch.randn(batch, 1, settings['node_n'], generator=generator) * 300
-    return first + torch.randn(batch, settings['input_n'], settings['node_n'], generator=generator).mul(5).cumsum(1)
+    frames, nodes = settings['input_n'], settings['node_n']
+    first = 300 * torch.randn(batch, 1, nodes, generator=generator)
+    return first + torch.randn(batch, frames, nodes, generator=generator).mul(5).cumsum(1)
 
 
 @torch.inference_mode()
 def largest_difference(run: Run, trained: Trained, batches: tuple[int, ...] = (1, 2, 33)) -> float:
-    """How far a written network is from the one it was made of, over batches of random poses: the largest difference, mm."""
+    """Returns how far a written network is at most from the one it was made of, over drawn poses: mm."""
     return max((torch.from_numpy(run(observed.numpy())) - trained.model(observed).fused).abs().max().item()
                for observed in (poses(trained, batch, seed=batch) for batch in batches))

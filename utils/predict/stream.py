@@ -15,8 +15,8 @@ class Stream:
     """Takes frames as they come and predicts from the last input_n of them, on the CPU.
 
     Frames are joint positions in true mm, root-centred, in the body's frame, as `Predictor` returns them
-    (`into_body` makes them of positions in the world). They must come at predictor.fps: times are not looked at and
-    nothing is resampled. Each frame costs one prediction of one window.
+    (`into_body` makes them of positions in the world). They must come at predictor.fps: times are not looked
+    at and nothing is resampled. Each frame costs one prediction of one window.
     """
 
     def __init__(self, predictor: Predictor):
@@ -35,9 +35,10 @@ class Stream:
     def push(self, pose: np.ndarray) -> np.ndarray | None:
         """Takes one frame and returns the future of the same joints, (T_out, J, 3) in true mm.
 
-        pose: (J, 3), or (N / 3, 3) of the predicted joints. Returns None until input_n frames have come. Joints that
-        the network does not predict are copies of predicted ones at the same place, or stay as they are in this
-        frame. Raises InputError for another shape, gaps, or a change between the two.
+        pose: (J, 3), or (N / 3, 3) of the predicted joints.
+        Returns None until input_n frames have come. Joints that the network does not predict are copies of
+        predicted ones at the same place, or stay as they are in this frame. Raises InputError for another
+        shape, gaps, or a change between the two.
         """
         self.whole = self.check(pose)
         frame = (pose / self.scale).astype(np.float32)
@@ -54,21 +55,22 @@ class Stream:
         """Returns whether a frame has all joints. Raises InputError where it cannot be taken."""
         few = len(self.predicted)
         if pose.shape not in ((self.joints, 3), (few, 3)):
-            raise InputError(f'a frame of shape {pose.shape}: this network takes ({self.joints}, 3), all joints, or '
-                             f'({few}, 3), the predicted ones')
+            raise InputError(f'a frame of shape {pose.shape}: this network takes ({self.joints}, 3), all '
+                             f'joints, or ({few}, 3), the predicted ones')
         if pose.dtype.kind not in 'fiu' or not np.isfinite(pose).all():
             raise InputError('a frame must be finite numbers; leave it out and reset, or fill the gap')
         whole = len(pose) == self.joints
         if self.whole not in (None, whole):
-            raise InputError(f'a frame of {len(pose)} joints after frames of {few if whole else self.joints}: reset first')
+            before = few if whole else self.joints
+            raise InputError(f'a frame of {len(pose)} joints after frames of {before}: reset first')
         return whole
 
 
 def into_body(positions: np.ndarray, dataset: str) -> tuple[np.ndarray, Rotation, np.ndarray]:
     """Turns one frame's world positions, (J, 3) in true mm, into the pose that `Stream` takes.
 
-    Returns the pose, and the way back: rotation.apply(pose) + root are the positions. Raises InputError where they do
-    not tell how the body is turned.
+    Returns the pose, and the way back: rotation.apply(pose) + root are the positions. Raises InputError where
+    they do not tell how the body is turned.
     """
     root = positions[0].astype(np.float64)
     centred = positions - root

@@ -9,7 +9,8 @@ from utils.build import build_network, completed
 from utils.common import checkpoint, run_folder
 from utils.data.dataset import Dataset
 from utils.data.lookup import dataset_named
-from utils.evaluate.symmetry import scored_network
+from utils.evaluate.symmetry import SymmetryAverage, scored_network
+from utils.predict.exported import load_exported
 
 
 class Trained(NamedTuple):
@@ -33,13 +34,13 @@ def checkpoint_path(path: Path) -> Path:
 
 
 def load_trained(path: Path) -> Trained:
-    """Loads the network in a checkpoint. InputError if it cannot be used."""
+    """Loads the network in a checkpoint, or in an exported .onnx file. InputError if it cannot be used."""
+    if path.suffix.lower() == '.onnx':
+        return load_onnx(path)
     saved = checkpoint.load(path)
     with checkpoint.fitting(path):
         settings = completed(saved['options'])
-        dataset = dataset_named(settings['dataset'])
-        if settings['node_n'] != dataset.skeleton.node_n:
-            raise ValueError(f'{settings["node_n"]} coordinates, {dataset.title} has {dataset.skeleton.node_n}')
+        dataset = of_dataset(settings)
         with torch.device('meta'):  # no memory is taken for sizes that the weights do not have
             model = build_network(settings)
         model.load_state_dict(saved['model'], assign=True)
@@ -47,3 +48,26 @@ def load_trained(path: Path) -> Trained:
             raise ValueError('a weight is not a finite float32')
         scored = scored_network(model, settings['symmetry'], dataset.skeleton).eval()
     return Trained(scored, settings, dataset, saved['epoch'])
+
+
+def load_onnx(path: Path) -> Trained:
+    """Loads an exported network, whose graph has the symmetry average in it already. InputError if it cannot be used."""
+    network, settings, epoch = load_exported(path)
+    with checkpoint.fitting(path):
+        settings = completed(settings)
+        return Trained(network.eval(), settings, of_dataset(settings), epoch)
+
+
+def of_dataset(settings: dict[str, Any]) -> Dataset:
+    """Returns the dataset of a network. ValueError where its sizes do not fit."""
+    dataset = dataset_named(settings['dataset'])
+    if settings['node_n'] != dataset.skeleton.node_n:
+        raise ValueError(f'{settings["node_n"]} coordinates, {dataset.title} has {dataset.skeleton.node_n}')
+    return dataset
+
+
+def without_symmetry(trained: Trained) -> Trained:
+    """Returns the network alone, without the average over the mirror image."""
+    if not isinstance(trained.model, SymmetryAverage):
+        return trained
+    return trained._replace(model=trained.model.network, settings=trained.settings | {'symmetry': 'off'})

@@ -33,7 +33,8 @@ def measure_products(device: torch.device, *, batch: int, nodes: int, width: int
     batch: windows; nodes: N; width: H, features of a node; square: side of the large matrices.
     """
     shapes = {'adjacency': ((batch, nodes, nodes), (batch, nodes, width)),
-              'weights': ((batch * nodes, width), (width, width)), 'square': ((square, square), (square, square))}
+              'weights': ((batch * nodes, width), (width, width)),
+              'square': ((square, square), (square, square))}
     found = {}
     for name, sizes in shapes.items():
         a, b = (torch.randn(size, device=device) for size in sizes)
@@ -55,11 +56,13 @@ def measure_loading(settings: Settings, root: Path, device: torch.device, *, rep
 
     cold: list[float] = []
     cached: list[float] = []
-    with tempfile.TemporaryDirectory() as folder, patch.dict(os.environ, XDG_CACHE_HOME=folder), without_bars():
+    with (tempfile.TemporaryDirectory() as folder, patch.dict(os.environ, XDG_CACHE_HOME=folder),
+          without_bars()):
         loaded = load()
         for _ in range(repeats):
             shutil.rmtree(Path(folder) / 'ksof')
             cold.append(once(load, device))
             cached.append(once(load, device))
     return {'dataset': settings['dataset'], 'frames': sum(len(windows.frames) for windows in loaded),
-            'windows': sum(len(windows) for windows in loaded), 'cold': spread(cold), 'cached': spread(cached)}
+            'windows': sum(len(windows) for windows in loaded), 'cold': spread(cold),
+            'cached': spread(cached)}

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor, nn
 from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile, record_function
 
@@ -30,14 +31,17 @@ from utils.speed.timing import (
 from utils.train.engine import train_step
 from utils.train.loop import Training, build_training
 
-PARTS = ('data', 'forward', 'loss', 'backward', 'optimizer', 'rest')  # of a step; all but the rest are marked in it
+PARTS = ('data', 'forward', 'loss', 'backward', 'optimizer', 'rest')  # of a step; all but the rest are marked
 STEP = 'training step'
 TOP = 8  # operators shown
 
 
 @dataclass(frozen=True)
 class Effort:
-    """How much is measured: seconds for each figure, frames of synthetic motion, side of the large matrices."""
+    """How much is measured.
+
+    seconds: of each figure. frames: of synthetic motion. square: side of the large matrices.
+    """
 
     seconds: float
     frames: int
@@ -56,8 +60,8 @@ def synthetic_windows(dataset: Dataset, settings: Settings, frames: int, device:
     starts = torch.from_numpy(all_starts(frames, input_n + output_n)).to(device)
     columns = torch.arange(3 * joints).view(-1, 3)[list(dataset.skeleton.predicted)].flatten().to(device)
     encoding = encoding_matrix(input_n, output_n, settings['dct_n']).to(device)
-    return Windows(dataset.actions, motion, starts, torch.zeros_like(starts), input_n, output_n, columns, encoding,
-                   [(0, 'synthetic')])
+    return Windows(dataset.actions, motion, starts, torch.zeros_like(starts), input_n, output_n, columns,
+                   encoding, [(0, 'synthetic')])
 
 
 def synthetic_training(settings: Settings, frames: int, device: torch.device) -> Training:
@@ -89,8 +93,8 @@ def stepper(training: Training) -> Callable[[], None]:
 def profile_step(step: Callable[[], None], device: torch.device, *, steps: int) -> dict[str, Any]:
     """Profiles training steps: 'parts', the spread of each in s, and 'top_operators', those that take most.
 
-    The parts are the marks in `train_step`. On a GPU they are the time the processor takes to start them, and the
-    operators' time is the device's.
+    The parts are the marks in `train_step`. On a GPU they are the time the processor takes to start them, and
+    the operators' time is the device's.
     """
     cuda = device.type == 'cuda'
     with profile(activities=[ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if cuda else [])]) as profiler:
@@ -109,16 +113,19 @@ def profile_step(step: Callable[[], None], device: torch.device, *, steps: int) 
     total = sum(time for time, *_ in own) or 1
     top = sorted((entry for entry in own if entry[1] not in (STEP, *PARTS)), reverse=True)[:TOP]
     return {'parts': {part: spread(times) for part, times in marks.items()},
-            'top_operators': [{'name': name, 'share': time / total, 'calls': calls / steps} for time, name, calls in top]}
+            'top_operators': [{'name': name, 'share': time / total, 'calls': calls / steps}
+                              for time, name, calls in top]}
 
 
 def measure_evaluation(training: Training, device: torch.device, *, seconds: float) -> dict[str, Any]:
     """Measures the evaluation loop on two batches: time, windows/s, and operations of the predictions."""
-    batch, model, windows = training.settings.test_batch_size, training.state.model.eval(), training.windows['train']
+    batch, model = training.settings.test_batch_size, training.state.model.eval()
+    windows = training.windows['train']
     few = replace(windows, starts=windows.starts[: 2 * batch], action_index=windows.action_index[: 2 * batch])
 
     def work() -> object:
-        return evaluate(lambda *views: model(*views).fused, few, training.skeleton, batch_size=batch, title='evaluating')
+        return evaluate(lambda *views: model(*views).fused, few, training.skeleton, batch_size=batch,
+                        title='evaluating')
 
     def predict() -> object:  # the counter does not get along with inference mode
         views = few.batch(torch.arange(len(few), device=device))
@@ -127,17 +134,25 @@ def measure_evaluation(training: Training, device: torch.device, *, seconds: flo
 
     with without_bars():
         times = spread(timed(work, device, seconds=seconds))
-    return {'windows': len(few), 'flop': operations(predict), 'time': times, 'windows_per_s': len(few) / times['median']}
+    return {'windows': len(few), 'flop': operations(predict), 'time': times,
+            'windows_per_s': len(few) / times['median']}
 
 
 def measure_latency(training: Training, device: torch.device, *, seconds: float) -> list[dict[str, Any]]:
-    """Times the way from one window's poses, on the device, to its prediction: with one thread and with all."""
-    model = training.state.model.eval()
+    """Times a prediction of one window's poses, on the device: with one thread and with all."""
     observed = training.windows['train'].batch(torch.zeros(1, dtype=torch.long, device=device)).observed
-    with torch.inference_mode():
-        return [{'threads': threads,
-                 'time': spread(timed_singly(lambda: model(observed).fused, device, seconds=seconds, threads=threads))}
-                for threads in sorted({1, torch.get_num_threads()})]
+    model = training.state.model.eval()
+    return [{'threads': threads, 'time': latency(model, observed, seconds=seconds, threads=threads)}
+            for threads in sorted({1, torch.get_num_threads()})]
+
+
+@torch.inference_mode()
+def latency(network: nn.Module, observed: Tensor, *, seconds: float, threads: int = 1) -> dict[str, float]:
+    """Returns the spread of the time of one prediction, s.
+
+    observed: (1, T_in, N) in mm, on the network's device.
+    """
+    return spread(timed_singly(lambda: network(observed), observed.device, seconds=seconds, threads=threads))
 
 
 def measure(settings: Settings, device: torch.device, effort: Effort) -> dict[str, Any]:

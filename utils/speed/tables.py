@@ -1,4 +1,7 @@
-"""A benchmark's figures as tables for the terminal and for Markdown. Times are medians (10th to 90th percentile)."""
+"""A benchmark's figures as Markdown tables, which read well as text too.
+
+Times are medians (10th to 90th percentile).
+"""
 from collections.abc import Iterable
 from typing import Any
 
@@ -20,17 +23,25 @@ def tables(figures: Figures) -> str:
         f'revision {machine["git_revision"]}',
         *titled('Matrix products, GFLOP/s', [*NAMES, *one['products']],
                 ([*name(m), *(speed(p) for p in m['products'].values())] for m in measured)),
-        *titled(f'A training step, ms; share of the fastest product above, {giga(peak)} GFLOP/s', [*NAMES, *step_heads],
-                (step_row(m, peak) for m in measured)),
+        *titled(f'A training step, ms; share of the fastest product above, {giga(peak)} GFLOP/s',
+                [*NAMES, *step_heads], (step_row(m, peak) for m in measured)),
         *titled('Where a step goes, ms and share', [*NAMES, *PARTS], (part_row(m) for m in measured)),
-        *titled(f'Evaluation (share of {giga(peak)} GFLOP/s), and the latency of one window: ms, and the 99th percentile',
-                [*NAMES, 'batch', 'windows/s', 'share', *latency_heads(one)], (evaluation_row(m, peak) for m in measured)),
-        *titled('From files to windows of all splits, ms', ['dataset', 'frames', 'windows', 'parsed', 'from the cache'],
-                ([entry['dataset'], str(entry['frames']), str(entry['windows']), ms(entry['cold']), ms(entry['cached'])]
-                 for entry in figures['loading'])),
+        *titled(f'Evaluation (share of {giga(peak)} GFLOP/s), and the latency of one window: ms, '
+                'and the 99th percentile', [*NAMES, 'batch', 'windows/s', 'share', *latency_heads(one)],
+                (evaluation_row(m, peak) for m in measured)),
+        *(titled('Latency of trained networks: one window, one thread, ms, and the 99th percentile',
+                 ['network', 'mirror image', 'torch', '99th', 'onnxruntime', '99th'],
+                 ([m['network'], 'yes' if m['symmetry'] else 'no', *latency_cells(m['torch']),
+                   *latency_cells(m['onnxruntime'])] for m in figures['networks']))
+          if figures['networks'] else ()),
+        *titled('From files to windows of all splits, ms',
+                ['dataset', 'frames', 'windows', 'parsed', 'from the cache'],
+                ([entry['dataset'], str(entry['frames']), str(entry['windows']), ms(entry['cold']),
+                  ms(entry['cached'])] for entry in figures['loading'])),
         '\nOperators with the largest own share of a step (and how often):\n',
         *(f'- {" ".join(name(m))}: '
-          + ', '.join(f'{o["name"]} {o["share"]:.0%} ({o["calls"]:.0f})' for o in m['top_operators']) for m in measured),
+          + ', '.join(f'{o["name"]} {o["share"]:.0%} ({o["calls"]:.0f})' for o in m['top_operators'])
+          for m in measured),
     ]
     return '\n'.join(parts)
 
@@ -56,7 +67,12 @@ def evaluation_row(measured: Figures, peak: float) -> list[str]:
     found = measured['evaluation']
     return [*name(measured), str(measured['test_batch_size']), f'{found["windows_per_s"]:.1f}',
             f'{found["flop"] / found["time"]["median"] / peak:.0%}',
-            *(cell for entry in measured['latency'] for cell in (ms(entry['time']), f'{1000 * entry["time"]["p99"]:.2f}'))]
+            *(cell for entry in measured['latency'] for cell in latency_cells(entry['time']))]
+
+
+def latency_cells(times: dict[str, float] | None) -> list[str]:
+    """Median and 99th percentile; dashes for what is not installed."""
+    return [ms(times), f'{1000 * times["p99"]:.2f}'] if times else ['-', '-']
 
 
 def latency_heads(measured: Figures) -> list[str]:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.benchmark import Timer
 from torch.utils.flop_counter import FlopCounterMode
@@ -53,7 +54,7 @@ def timed(work: Callable[[], object], device: torch.device, *, seconds: float) -
 
 def timed_singly(work: Callable[[], object], device: torch.device, *, seconds: float, least: int = 8,
                  threads: int) -> list[float]:
-    """Times single calls, so that rare slow ones show: for `seconds` in all and at least so many. Returns s."""
+    """Times single calls, so that rare slow ones show: for `seconds` in all, and at least so many. In s."""
     timer = timer_of(work, device, threads)
     times: list[float] = []
     while len(times) < least or sum(times) < seconds:
@@ -103,6 +104,37 @@ def operators(work: Callable[[], object]) -> int:
     with Operators() as counter:
         work()
     return counter.count
+
+
+class PythonReads(TorchFunctionMode):
+    """Counts values that Python reads in the block: for each the processor waits for the device."""
+
+    READS = {getattr(torch.Tensor, name) for name in
+             ('item', 'tolist', 'cpu', 'numpy', '__bool__', '__float__', '__int__', '__index__',
+              '__contains__')}
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.count += func in self.READS
+        return func(*args, **(kwargs or {}))
+
+
+class TorchReads(TorchDispatchMode):
+    """Counts the same in torch's own code, and operators whose result's size depends on values."""
+
+    READS = ('aten::_local_scalar_dense', 'aten::nonzero', 'aten::masked_select', 'aten::is_nonzero',
+             'aten::equal')
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.count += func.name().split('.')[0] in self.READS
+        return func(*args, **(kwargs or {}))
 
 
 def reset_peak_memory(device: torch.device) -> None:

@@ -1,0 +1,231 @@
+"""Checks this project on a GPU: losses in every number format, speed, memory, host readings, two processes.
+
+Each check is one row of a table. A check that raises is a row that says so, and the others go on.
+"""
+import csv
+import math
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from utils.build import Settings, build_loss, build_network, load_windows, train_settings
+from utils.common.checkpoint import reason_of
+from utils.common.environment import PROJECT
+from utils.common.precision import tf32
+from utils.data.lookup import DATASETS
+from utils.data.windows import Windows
+from utils.report.page import text_table
+from utils.speed.timing import PythonReads, TorchReads, peak_memory, reset_peak_memory
+from utils.train.engine import LOG_EVERY, epoch_order, mean_terms, train_epoch
+from utils.train.loop import Training, build_training
+
+OK, FAILED, NOT_RUN = 'ok', 'FAILED', 'not run'
+PLAIN = 'plain'
+# What is changed in each run, and how far its MPJPE over the epoch may be from the plain run's, relative.
+# Rounding grows from step to step, so runs that are right differ too.
+VARIANTS: dict[str, tuple[Mapping[str, bool], float]] = {
+    PLAIN: ({}, 0.0), '--tf32': ({'tf32': True}, 0.02), '--amp': ({'amp': True}, 0.05),
+    '--compile': ({'compile': True}, 0.02)}
+ON_CPU = 1e-3  # tolerance between GPU and CPU, over the first LOG_EVERY steps
+TWO_PROCESSES = 0.02  # between one process and two that share its steps, over an epoch
+NEEDS_CUDA = 'needs CUDA'
+
+
+@dataclass
+class Check:
+    """One row of the report.
+
+    mpjpe: mean over the epoch's steps, mm.
+    megabytes: peaks of the process, and of tensors on the GPU.
+    reads: values that the processor reads from the device.
+    """
+
+    name: str
+    status: str
+    note: str = ''
+    mpjpe: float = math.nan
+    windows_per_s: float = math.nan
+    megabytes: list[float] = field(default_factory=list)
+    reads: int | None = None
+
+
+def guarded(name: str, check: Callable[[], Check]) -> Check:
+    """Runs a check. What it raises becomes its note: the report must be written whatever happens."""
+    try:
+        return check()
+    except Exception as error:
+        return Check(name, FAILED, f'{type(error).__name__}: {reason_of(error)}')
+
+
+def new_training(settings: Settings, windows: Windows) -> Training:
+    """Builds a training on the windows' device, with weights from the settings' seed."""
+    torch.manual_seed(settings['seed'])
+    network = build_network(settings).to(windows.frames.device)
+    skeleton = DATASETS[settings['dataset']].skeleton
+    return build_training(network, build_loss(settings), {'train': windows}, skeleton,
+                          train_settings(settings), folder=Path(), options=settings)
+
+
+def run_steps(training: Training, steps: int | None) -> tuple[float, float]:
+    """Trains for an epoch, or its first `steps`.
+
+    Returns MPJPE over all steps in mm, and windows/s after the first log step, before which a GPU warms up.
+    """
+    settings, windows, progress = training.settings, training.windows['train'], training.state.progress
+    order = epoch_order(len(windows), seed=settings.seed, epoch=1)
+    if steps is not None:
+        order = order[: steps * settings.batch_size]
+    marks = []
+    with tf32(settings.tf32):
+        for _ in train_epoch(training.state, windows, settings, order=order, title='checking'):
+            marks.append((progress.step, progress.seconds))
+    (first, begun), (last, ended) = marks[0], marks[-1]
+    speed = (last - first) * settings.batch_size / (ended - begun) if last > first else math.nan
+    return mean_terms(progress)['fused'], speed
+
+
+def check_line(name: str, settings: Settings, windows: Windows, steps: int | None) -> Check:
+    """Trains one epoch and notes MPJPE, windows/s and peak memory."""
+    device = windows.frames.device
+    reset_peak_memory(device)
+    mpjpe, speed = run_steps(new_training(settings, windows), steps)
+    memory = [bytes_ / 1e6 for bytes_ in peak_memory(device).values()]
+    status, note = (OK, '') if math.isfinite(mpjpe) else (FAILED, 'MPJPE is not finite')
+    return Check(name, status, note, mpjpe, speed, memory)
+
+
+def check_reads(name: str, settings: Settings, windows: Windows) -> Check:
+    """Counts values that the processor reads, for which it waits.
+
+    Between two log steps there may be none: an epoch of more steps and as many log steps reads no more.
+    """
+    counts = []
+    for steps in (LOG_EVERY + 2, 2 * LOG_EVERY):  # two log steps each
+        with PythonReads() as python, TorchReads() as inner:
+            run_steps(new_training(settings, windows), steps)
+        counts.append(max(python.count, inner.count))
+    fewer, more = counts
+    note = f'{fewer} in {LOG_EVERY + 2} steps, {more} in {2 * LOG_EVERY}'
+    return Check(name, OK if fewer == more else FAILED, note, reads=more)
+
+
+def compared(check: Check, reference: Check, tolerance: float) -> Check:
+    """Fails a check whose MPJPE is further from the reference's than the tolerance, relative."""
+    if check.status != OK or reference.status != OK:
+        return check
+    difference = abs(check.mpjpe / reference.mpjpe - 1)
+    check.note = f'MPJPE {difference:.1e} off "{reference.name}", {tolerance:g} allowed'
+    if not difference <= tolerance:
+        check.status = FAILED
+    return check
+
+
+def check_dataset(settings: Settings, root: Path, device: torch.device, steps: int | None) -> list[Check]:
+    """Trains an epoch of one paper line on synthetic motion in every number format, without dropout.
+
+    Dropout's numbers differ between formats and devices, and losses could not be compared.
+    root: the dataset's folder; steps: None for a whole epoch.
+    """
+    name, cuda = settings['dataset'], device.type == 'cuda'
+    windows = load_windows(settings, root, 'train', device)
+    checks: dict[str, Check] = {}
+    for variant, (changes, tolerance) in VARIANTS.items():
+        title = f'{name} {variant}'
+        if changes and not cuda:
+            checks[variant] = Check(title, NOT_RUN, NEEDS_CUDA)
+            continue
+        own = dict(settings) | dict(changes)
+        checks[variant] = guarded(title, lambda: check_line(title, own, windows, steps))  # noqa: B023
+        if changes:
+            compared(checks[variant], checks[PLAIN], tolerance)
+    found = list(checks.values())
+    found.append(guarded(f'{name} readings', lambda: check_reads(f'{name} readings', settings, windows)))
+    title = f'{name} as on the CPU'
+    if cuda:
+        found.append(guarded(title, lambda: check_devices(title, settings, root, windows)))
+    else:
+        found.append(Check(title, NOT_RUN, NEEDS_CUDA))
+    return found
+
+
+def check_devices(name: str, settings: Settings, root: Path, windows: Windows) -> Check:
+    """Compares the first steps on the GPU with the same ones on the CPU."""
+    on_cpu = load_windows(settings, root, 'train', torch.device('cpu'))
+    reference = check_line('the CPU', settings, on_cpu, LOG_EVERY)
+    return compared(check_line(name, settings, windows, LOG_EVERY), reference, ON_CPU)
+
+
+def check_tests(device: torch.device) -> Check:
+    """Runs the tests that need CUDA."""
+    name = 'CUDA tests'
+    if device.type != 'cuda':
+        return Check(name, NOT_RUN, NEEDS_CUDA)
+    command = [sys.executable, '-m', 'pytest', '-m', 'cuda', '-p', 'no:cacheprovider', '--durations=0']
+    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True)
+    lines = done.stdout.strip().splitlines() or done.stderr.strip().splitlines() or ['no output']
+    failed = [line for line in lines if line.startswith(('FAILED', 'ERROR'))]
+    return Check(name, OK if done.returncode == 0 else FAILED, '; '.join([lines[-1], *failed]))
+
+
+def check_two_processes(words: list[str], folder: Path, gpus: int) -> Check:
+    """Compares an epoch of one process with one of two that share its steps, by torchrun.
+
+    words: a main's command line, with the batch size of one process; folder: for both run folders.
+    """
+    name = 'two GPUs by torchrun'
+    if gpus < 2:
+        return Check(name, NOT_RUN, 'needs two GPUs')
+    batch = int(words[words.index('--batch_size') + 1])
+    one = run_main([sys.executable, *words], folder / 'one')
+    torchrun = [sys.executable, '-m', 'torch.distributed.run', '--standalone', '--nproc_per_node', '2']
+    two = run_main([*torchrun, *words, '--batch_size', str(batch // 2)], folder / 'two')
+    check = Check(name, OK, mpjpe=float(two['fused']), windows_per_s=float(two['windows_per_s']))
+    return compared(check, Check('one process', OK, mpjpe=float(one['fused'])), TWO_PROCESSES)
+
+
+def run_main(command: list[str], folder: Path) -> dict[str, str]:
+    """Runs a main for one epoch into a run folder and returns the epoch's row of its history."""
+    whole = [*command, '--epoch', '1', '--exp', str(folder)]
+    done = subprocess.run(whole, cwd=PROJECT, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError((done.stderr.strip().splitlines() or ['no message'])[-1])
+    with (folder / 'history.csv').open() as file:
+        return next(csv.DictReader(file))
+
+
+def cuda_facts() -> dict[str, Any]:
+    """Describes the GPUs and the libraries that drive them."""
+    if not torch.cuda.is_available():
+        return {'CUDA': f'not available (torch {torch.__version__} for CUDA {torch.version.cuda})'}
+    gpus = [torch.cuda.get_device_properties(index) for index in range(torch.cuda.device_count())]
+    names = [f'{gpu.name} ({gpu.total_memory / 1e9:.0f} GB, capability {gpu.major}.{gpu.minor})'
+             for gpu in gpus]
+    return {'GPUs': ', '.join(names), 'CUDA': torch.version.cuda, 'cuDNN': torch.backends.cudnn.version(),
+            'NCCL': torch.cuda.nccl.version()}
+
+
+def report(machine: Mapping[str, Any], checks: list[Check], *, small: bool) -> str:
+    """Returns the report as Markdown: machine, table, what failed, what was not run."""
+    heads = ['check', 'result', 'windows/s', 'MPJPE, mm', 'MB', 'readings']
+    rows = [[check.name, check.status, shown(check.windows_per_s, '.0f'), shown(check.mpjpe, '.3f'),
+             ' + '.join(f'{value:.0f}' for value in check.megabytes) or '-',
+             '-' if check.reads is None else str(check.reads)] for check in checks]
+    about = ('A narrow network, few steps: the figures are worth nothing. ' if small else '') \
+        + "Synthetic motion, no dropout. MB: the process's peak, and the tensors' on the GPU."
+    lines = ['# GPU check', '', *(f'- {name}: {value}' for name, value in machine.items()), '',
+             about, '', text_table([heads, *rows], names=2)]
+    for title, status in (('Failed', FAILED), ('Not run', NOT_RUN), ('Compared', OK)):
+        noted = [check for check in checks if check.status == status and check.note]
+        lines += ['', f'{title}: {len(noted)}' + (':' if noted else '.'),
+                  *(f'- {check.name}: {check.note}' for check in noted)]
+    return '\n'.join(lines) + '\n'
+
+
+def shown(value: float, form: str) -> str:
+    """Formats a number, or a dash where there is none."""
+    return '-' if math.isnan(value) else format(value, form)
