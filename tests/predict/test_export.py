@@ -1,19 +1,26 @@
 """The network as a .pt2 and an .onnx file: the same numbers for any batch, and what is said where it cannot be."""
 import json
+from pathlib import Path
 
 import numpy as np
 import own_motion
 import pytest
 import torch
-from own_motion import SIZES, save_checkpoint
+from own_motion import SIZES, save_checkpoint, some_positions
 
+from opt import SHAPE
 from tools.export import KINDS, main
 from utils.common.cli import run_tool
+from utils.common.errors import InputError
 from utils.data.skeleton import CMU
-from utils.predict import export
-from utils.predict.trained import load_trained
+from utils.data.windows import build_windows
+from utils.mocap.motion import motion_of_positions
+from utils.predict import export, exported
+from utils.predict.predictor import load_predictor
+from utils.predict.stream import Stream
+from utils.predict.trained import checkpoint_path, load_trained
 
-needs_onnx = pytest.mark.skipif(any(export.find_spec(name) is None for name in export.ONNX_LIBRARIES),
+needs_onnx = pytest.mark.skipif(any(exported.find_spec(name) is None for name in export.ONNX_LIBRARIES),
                                 reason='onnx, onnxscript or onnxruntime is not installed (requirements-export.txt)')
 
 
@@ -69,6 +76,106 @@ def test_onnx_is_the_network(written, trained):
     assert sizes == [['batch', 10, 75], ['batch', 6, 75]]
     assert [value.name for value in (*model.graph.input, *model.graph.output)] == ['observed', 'fused']
     assert json.loads({prop.key: prop.value for prop in model.metadata_props}['dataset']) == 'cmu'
+
+
+@needs_onnx
+def test_onnx_is_loaded_like_the_checkpoint(written, checkpoint, trained):
+    loaded = load_trained(written / 'net.onnx')
+    assert (loaded.reader, loaded.epoch) == (trained.reader, trained.epoch)
+    assert {name: getattr(loaded.options, name) for name in SHAPE} == {
+        name: getattr(trained.options, name) for name in SHAPE}
+    check(lambda observed: loaded.model(torch.from_numpy(observed), None).fused.numpy(), trained)
+    predictor, expected = load_predictor(written / 'net.onnx'), load_predictor(checkpoint)
+    positions = some_positions('cmu', 30, 60)
+    future = predictor(positions, fps=60, units='mm')
+    np.testing.assert_allclose(future, expected(positions, fps=60, units='mm'), atol=0.01)
+    stream = Stream(predictor)
+    body = motion_of_positions(positions, 'cmu', fps=60, units='mm').body * CMU.mm_scale_to_true
+    streamed = [stream.push(pose) for pose in body][-1]
+    np.testing.assert_allclose(streamed, future, atol=0.01)
+
+
+@needs_onnx
+def test_the_tools_take_an_onnx(written, checkpoint, sample_cmu, tmp_path, run, capsys):
+    np.save(tmp_path / 'walk.npy', some_positions('cmu', 30, 60))
+    shown = {}
+    for name, network in (('onnx', written / 'net.onnx'), ('torch', checkpoint)):
+        out = tmp_path / f'{name}.npy'
+        assert run(['tools/predict.py', str(network), str(tmp_path / 'walk.npy'), '--fps', '60', '--units', 'mm', '--out',
+                    str(out)])[0] == 0
+        code, table, log = run(['tools/visualise.py', str(network), '--data_dir', str(sample_cmu), '--window', '3', '5',
+                                '--make', 'viewer', '--out', str(tmp_path / name)])
+        assert code == 0, log
+        shown[name] = [line for line in table.splitlines() if line.startswith('|')]
+    np.testing.assert_allclose(np.load(tmp_path / 'onnx.npy'), np.load(tmp_path / 'torch.npy'), atol=0.01)
+    assert shown['onnx'] == shown['torch'] and len(shown['onnx']) >= 4
+
+
+@needs_onnx
+def test_both_views_of_the_symmetry_average_are_exported(tmp_path, monkeypatch):
+    monkeypatch.setattr(own_motion, 'SIZES', SIZES | {'symmetry': 'average', 'without': 'nothing'})
+    path = own_motion.save_checkpoint(tmp_path / 'ckpt.pth.tar', 'cmu')
+    both, one = tmp_path / 'both.onnx', tmp_path / 'one.onnx'
+    assert run_tool(main, [str(path), '--out', str(both)]) == 0
+    assert run_tool(main, [str(path), '--out', str(one), '--symmetry', 'off']) == 0
+    trained = load_trained(path)
+    check(export.onnx_runner(both), trained)
+    check(export.onnx_runner(one), trained._replace(model=trained.model.network))
+    assert [load_trained(file).options.symmetry for file in (both, one)] == ['average', 'off']
+
+
+@needs_onnx
+@pytest.mark.parametrize('damage', ['cut', 'text', 'older', 'settings', 'shape'])
+def test_an_onnx_that_is_none_is_one_line(damage, written, tmp_path):
+    import onnx
+
+    path = tmp_path / 'net.onnx'
+    content = (written / 'net.onnx').read_bytes()
+    if damage in ('cut', 'text'):
+        path.write_bytes(content[: len(content) // 2] if damage == 'cut' else b'not a network')
+    else:
+        model = onnx.load_from_string(content)
+        entries = {entry.key: entry.value for entry in model.metadata_props}
+        if damage == 'older':
+            del entries['settings']
+        elif damage == 'settings':
+            entries['settings'] = '[1]'
+        else:
+            entries['settings'] = json.dumps(json.loads(entries['settings']) | {'output_n': 7})
+        del model.metadata_props[:]
+        onnx.helper.set_model_props(model, entries)
+        path.write_bytes(model.SerializeToString())
+    with pytest.raises(InputError, match='net.onnx: is not an exported network that can be used') as raised:
+        load_predictor(path)
+    assert '\n' not in str(raised.value)
+
+
+def test_what_runs_an_onnx_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(exported, 'find_spec', lambda name: None)
+    with pytest.raises(InputError, match=r'^\.onnx needs onnxruntime: pip install -r requirements-export\.txt$'):
+        load_predictor(tmp_path / 'net.onnx')
+
+
+@needs_onnx
+def test_an_exported_network_is_not_exported_again(written, tmp_path, capsys):
+    assert run_tool(main, [str(written / 'net.onnx'), '--out', str(tmp_path / 'net.pt2')]) == 2
+    assert 'is exported already' in capsys.readouterr().err and not list(tmp_path.iterdir())
+
+
+@needs_onnx
+@pytest.mark.long
+@pytest.mark.parametrize('name', ['cmu_short', 'cmu_long'])
+def test_released_networks_agree_on_all_cmu_test_windows(name, real_cmu, tmp_path):
+    path = tmp_path / f'{name}.onnx'
+    assert run_tool(main, [name, '--out', str(path)]) == 0
+    trained, onnx = load_trained(checkpoint_path(Path(name))), load_trained(path)
+    options = trained.options
+    windows = build_windows(trained.reader, real_cmu / 'cmu_mocap', 'test', input_n=options.input_n, output_n=options.output_n,
+                            dct_n=options.dct_n, skip_rate=1, test_sample_num=-1, device=torch.device('cpu'))
+    with torch.inference_mode():
+        largest = max((trained.model(batch.observed).fused - onnx.model(batch.observed).fused).abs().max().item()
+                      for batch in windows.batches(64))
+    assert len(windows) > 1000 and largest < 0.01
 
 
 @pytest.mark.parametrize('changes', [{'tcn_axis': 'coordinates', 'topk': 'packed'}, {'topk': 'off'}])
