@@ -69,6 +69,7 @@ class Browser:
         self.cdp('Emulation.setTouchEmulationEnabled', enabled=phone)
         self.cdp('Emulation.setEmulatedMedia', features=[{'name': 'prefers-color-scheme', 'value': colours}])
         self.call('/refresh')
+        self.run('scrollTo(0, 0)')
         self.settle()
 
     def touch(self, *paths):

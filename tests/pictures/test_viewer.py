@@ -263,11 +263,16 @@ def test_pointing_at_a_joint_tells_its_name_and_error(view):
 
 def test_chart_has_the_curves_of_prediction_and_zero_velocity(view):
     page_in, scenes = view
-    drawn = page_in.run("""const canvas = CanvasRenderingContext2D.prototype, {lineTo, fillText} = canvas, lines = [], words = [];
+    drawn = page_in.run("""
+        const canvas = CanvasRenderingContext2D.prototype, {lineTo, fillText} = canvas, lines = [], words = [];
         canvas.lineTo = function (x, y) {
-          if (this.canvas.id === 'chart') lines.push([this.getLineDash().length > 0, this.lineWidth, x, y]); lineTo.call(this, x, y); };
+          if (this.canvas.id === 'chart') lines.push([this.getLineDash().length > 0, this.lineWidth, x, y]);
+          lineTo.call(this, x, y);
+        };
         canvas.fillText = function (text, x, y) {
-          if (this.canvas.id === 'chart') words.push(text); fillText.call(this, text, x, y); };
+          if (this.canvas.id === 'chart') words.push(text);
+          fillText.call(this, text, x, y);
+        };
         draw(); Object.assign(canvas, {lineTo, fillText}); return [lines, words];""")
     lines, words = drawn
     assert {'prediction', 'zero velocity'} <= set(words)
@@ -284,7 +289,8 @@ def test_play_is_above_the_fold_and_everything_in_reach(view, width, height):
     page_in.screen(width, height, phone=width < 1000)
     assert page_in.run('return document.documentElement.scrollWidth <= innerWidth && innerWidth') == width
     for selector in ('#play', '#frame'):
-        assert 0 <= page_in.run(PLACE, selector)['top'] and page_in.run(PLACE, selector)['bottom'] <= height
+        place = page_in.run(PLACE, selector)
+        assert place['top'] >= 0 and place['bottom'] <= height
     page_in.run('document.getElementById("chart").scrollIntoView({block: "end"})')
     assert page_in.run(PLACE, '#chart')['bottom'] <= height + 1
 
