@@ -272,7 +272,7 @@ def test_values_of_the_error_lie_on_no_line(name, output_n, share, tmp_path, fig
         assert not inside.any(), word.get_text()
 
 
-@pytest.mark.parametrize('name', READERS)
+@pytest.mark.parametrize('name', DATASETS)
 def test_time_ticks_never_touch(name, monkeypatch):
     scene, seen = make_scene(name, output_n=30), []
     timeline = animation.timeline
