@@ -7,7 +7,7 @@ import urllib.request
 from contextlib import contextmanager
 
 CHROMIUM, DRIVER = shutil.which('chromium') or shutil.which('google-chrome'), shutil.which('chromedriver')
-RIGHT, END, HOME = '\ue014', '\ue010', '\ue011'  # keys
+RIGHT, LEFT, END, HOME = '\ue014', '\ue012', '\ue010', '\ue011'  # keys
 ARGUMENTS = ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
              '--disable-background-networking', '--disable-component-update', '--disable-sync', '--window-size=1000,1000']
 
@@ -58,6 +58,40 @@ class Browser:
     def picture(self, selector):
         """What a canvas shows, as text that differs where the picture does."""
         return self.run(f'return document.querySelector("{selector}").toDataURL()')
+
+    def cdp(self, command, **parameters):
+        """A command of Chromium's own protocol."""
+        return self.call('/goog/cdp/execute', {'cmd': command, 'params': parameters})
+
+    def screen(self, width, height, *, phone=False, colours='light'):
+        """Show the page on a screen of this size, opened anew; a phone is touched and has no mouse."""
+        self.cdp('Emulation.setDeviceMetricsOverride', width=width, height=height, deviceScaleFactor=1, mobile=phone)
+        self.cdp('Emulation.setTouchEmulationEnabled', enabled=phone)
+        self.cdp('Emulation.setEmulatedMedia', features=[{'name': 'prefers-color-scheme', 'value': colours}])
+        self.call('/refresh')
+        self.run('scrollTo(0, 0)')
+        self.settle()
+
+    def touch(self, *paths):
+        """Move fingers along these paths, [(x, y), ...] of equal length, in the page's pixels."""
+        for kind, points in (('touchStart', [path[0] for path in paths]),
+                             *(('touchMove', list(step)) for step in zip(*(path[1:] for path in paths), strict=True)),
+                             ('touchEnd', [])):
+            self.cdp('Input.dispatchTouchEvent', type=kind,
+                     touchPoints=[{'x': x, 'y': y, 'id': k} for k, (x, y) in enumerate(points)])
+            self.settle()
+
+    def press(self, key):
+        """Press a key wherever the focus is."""
+        self.call('/actions', {'actions': [{'type': 'key', 'id': 'keys', 'actions': [
+            {'type': 'keyDown', 'value': key}, {'type': 'keyUp', 'value': key}]}]})
+        self.settle()
+
+    def point(self, x, y):
+        """Put the mouse at a place of the page."""
+        self.call('/actions', {'actions': [{'type': 'pointer', 'id': 'mouse', 'actions': [
+            {'type': 'pointerMove', 'duration': 0, 'origin': 'viewport', 'x': round(x), 'y': round(y)}]}]})
+        self.settle()
 
     def messages(self):
         """The console's messages since the last call."""

@@ -1,4 +1,4 @@
-"""Show what a trained network predicts for windows of a test split: film strip, animation, errors, and a page to turn it."""
+"""Draw what a trained network predicts for windows of a test split: film strip, animation, errors, and a page to turn."""
 import argparse
 import sys
 from collections.abc import Sequence
@@ -33,22 +33,28 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     which = windows.add_mutually_exclusive_group(required=True)
     which.add_argument('--window', metavar='N', type=at_least(0, most=10**9), nargs='+', help='these, counted from 0')
     which.add_argument('--worst', metavar='COUNT', type=at_least(1, most=1000),
-                       help='those with the largest error, mean over all predicted frames; no two share a frame')
+                       help='those with the largest error, mean over all predicted frames, each of another recording')
     which.add_argument('--best', metavar='COUNT', type=at_least(1, most=1000), help='those with the smallest error')
     which.add_argument('--random', metavar='COUNT', type=at_least(1, most=1000), help='drawn with --seed')
+    windows.add_argument('--same_recording', action='store_true',
+                         help='let --worst, --best and --random take several windows of one recording; no two share a '
+                              'frame')
     windows.add_argument('--action', metavar='NAME', help='only windows of this action (not with --window)')
     windows.add_argument('--seed', type=at_least(0, most=2**31), default=0, help='of --random')
     windows.add_argument('--test_sample_num', type=int, choices=(-1, 8, 256), default=-1,
                          help='windows to count and choose from: -1 all, else those of the 8- and 256-window protocols')
-    windows.add_argument('--allow_missing', action='store_true', help='go on without files of a fixed set that are missing')
+    windows.add_argument('--allow_missing', action='store_true',
+                         help='go on without files of a fixed set that are missing')
     result = parser.add_argument_group('output')
-    result.add_argument('--out', metavar='DIR', type=Path, help='folder to write to (default: pictures/ beside the checkpoint)')
+    result.add_argument('--out', metavar='DIR', type=Path,
+                        help='folder to write to (default: pictures/ beside the checkpoint)')
     result.add_argument('--make', choices=KINDS, metavar='KIND', nargs='+',
                         help='; '.join(f'{kind}: {what}' for kind, what in KINDS.items()) + ' (default: all)')
     result.add_argument('--fps', type=at_least(1, float, most=50), default=10.0, help='frames a second of the animation')
     work = parser.add_argument_group('work')
     work.add_argument('--cuda_idx', default='cpu', help='device: cuda:0, mps or cpu')
-    work.add_argument('--test_batch_size', type=at_least(1), default=64, help='windows at once; changes speed and memory only')
+    work.add_argument('--test_batch_size', type=at_least(1), default=64,
+                      help='windows at once; changes speed and memory only')
     return parser.parse_args(argv)
 
 
@@ -66,14 +72,15 @@ def main(argv: Sequence[str] | None) -> None:
     protocol = {'test_sample_num': arguments.test_sample_num, 'allow_missing': arguments.allow_missing}
     windows = load_windows(trained.settings | protocol, root, 'test', device)
     indices = chosen_windows(arguments, trained, windows)
-    scenes = scenes_of(trained, windows, indices, note='sample motion' if is_sample(root) else '')
+    scenes = scenes_of(trained, windows, indices, run=path.resolve().parent.name,
+                       note='sample motion' if is_sample(root) else '')
     print_errors(scenes, indices)
     for file in show(scenes, arguments.out or path.parent / 'pictures', kinds, fps=arguments.fps):
         print(f'written: {file}')
 
 
 def chosen_windows(arguments: argparse.Namespace, trained: Trained, windows: Windows) -> list[int]:
-    """Indices of the windows asked for. InputError where there are none such."""
+    """Finds the indices of the windows asked for. InputError where there are none such."""
     if arguments.window is not None:
         for index in arguments.window:
             if index >= len(windows):
@@ -86,20 +93,22 @@ def chosen_windows(arguments: argparse.Namespace, trained: Trained, windows: Win
         allowed = windows.action_index == windows.actions.index(arguments.action)
     if arguments.random:
         order = torch.rand(len(windows), generator=torch.Generator().manual_seed(arguments.seed))
-        return choose(order, windows, arguments.random, worst=True, allowed=allowed)
+        return choose(order, windows, arguments.random, worst=True, allowed=allowed,
+                      same_recording=arguments.same_recording)
     errors = window_errors(trained, windows, arguments.test_batch_size)
-    return choose(errors, windows, arguments.worst or arguments.best, worst=bool(arguments.worst), allowed=allowed)
+    return choose(errors, windows, arguments.worst or arguments.best, worst=bool(arguments.worst), allowed=allowed,
+                  same_recording=arguments.same_recording)
 
 
 def window_errors(trained: Trained, windows: Windows, batch_size: int) -> Tensor:
-    """(W,) MPJPE of each window over all joints and predicted frames, mm."""
-    errors = evaluate(lambda *views: trained.model(*views).fused, windows, trained.dataset.skeleton, batch_size=batch_size,
-                      title='scoring windows')
+    """Scores each window: (W,) MPJPE over all joints and predicted frames, mm."""
+    errors = evaluate(lambda *views: trained.model(*views).fused, windows, trained.dataset.skeleton,
+                      batch_size=batch_size, title='scoring windows')
     return errors.all_joints.mean(1)
 
 
 def print_errors(scenes: list[Scene], indices: list[int]) -> None:
-    """A table of each window's error on average and at the field's labels."""
+    """Prints a table of each window's error on average and at the field's labels."""
     frames = scenes[0].table_frames
     labels, times = scenes[0].label_ms, scenes[0].true_ms
     cells = [['MPJPE in mm at label ms', 'window', *(str(labels[f]) for f in frames), 'mean']]

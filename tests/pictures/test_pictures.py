@@ -1,7 +1,11 @@
 """Pictures of a window: sides of the body, the turn towards the viewer, and what each figure says."""
 import json
+import os
 import shutil
 import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -143,7 +147,7 @@ def test_error_over_time_has_the_errors(name, tmp_path, figures):
     pictures.error_over_time(scene, tmp_path / 'error.png')
     assert_readable(figures[0])
     lines = {line.get_label(): line.get_xydata() for line in figures[0].axes[0].lines}
-    own, still = lines['prediction'], lines['standing still (zero velocity)']
+    own, still = lines['prediction'], lines['zero velocity']
     assert own[1:, 0] == pytest.approx(scene.true_ms)
     assert own[1:, 1] == pytest.approx(np.sqrt(((scene.predicted - scene.truth) ** 2).sum(-1)).mean(-1))
     assert still[1:, 1] == pytest.approx(np.sqrt(((scene.observed[-1:] - scene.truth) ** 2).sum(-1)).mean(-1))
@@ -192,12 +196,13 @@ def test_panels_change_over_at_the_last_observed_frame():
 
 def test_animation_says_when_and_how_far_off(monkeypatch):
     scene, seen = make_scene('cmu', 4, 6), []
-    clear = pictures.Figure.clear
-    monkeypatch.setattr(pictures.Figure, 'clear', lambda self, *a, **k: (self.axes and seen.append(assert_readable(self)),
-                                                                        clear(self, *a, **k)))
+    timeline = animation.timeline
+    monkeypatch.setattr(animation, 'timeline', lambda figure, *rest: (timeline(figure, *rest),
+                                                                      seen.append(assert_readable(figure))))
     list(animation.draw_frames(scene, fps=10))
     assert [next(w for w in words if w.startswith(('-', '+', '0')) and w in whens) for words, whens in
-            zip(seen, [{'-50 ms'}, {'-33 ms'}, {'-17 ms'}, {'0 ms'}, {'+17 ms'}, {'+33 ms'}, {'+50 ms'}, {'+67 ms'}, {'+83 ms'}],
+            zip(seen, [{'-50 ms'}, {'-33 ms'}, {'-17 ms'}, {'0 ms'}, {'+17 ms'}, {'+33 ms'}, {'+50 ms'}, {'+67 ms'}, {'+83 ms'},
+                 {'+100 ms'}],
                 strict=True)]
     assert all('6 times slower' in words for words in seen)
     assert f'predicted, off by {scene.mpjpe[2]:.1f} mm' in seen[6] and 'predicted' in seen[2]
@@ -217,6 +222,7 @@ def test_mp4_has_every_frame(tmp_path):
 
 def test_without_ffmpeg_there_is_a_gif_alone(tmp_path, monkeypatch):
     monkeypatch.setattr(shutil, 'which', lambda name: None)
+    monkeypatch.setitem(sys.modules, 'imageio_ffmpeg', None)
     written = show([make_scene('cmu', 2, 3)], tmp_path / 'made', ['motion'], fps=10)
     assert [path.name for path in written] == ['walking_000007_motion.gif']
     assert sorted(path.name for path in (tmp_path / 'made').iterdir()) == ['walking_000007_motion.gif']
@@ -229,3 +235,103 @@ def test_a_future_nobody_knows_is_drawn_without_errors(tmp_path, figures):
     words = assert_readable(figures[0])
     assert not any(word.endswith(' mm') for word in words) and not any('truth' in word for word in words)
     assert next(animation.draw_frames(scene, fps=10)).shape[1] == 900
+
+
+def test_mp4_needs_no_ffmpeg_of_the_system(tmp_path, monkeypatch):
+    bundled = pytest.importorskip('imageio_ffmpeg', reason='imageio-ffmpeg is not installed')
+    monkeypatch.setattr(shutil, 'which', lambda name: None)
+    frames = [np.full((64, 96, 3), shade, np.uint8) for shade in range(0, 200, 20)]
+    animation.write_mp4(frames, tmp_path / 'motion.mp4', fps=5)
+    assert bundled.count_frames_and_secs(str(tmp_path / 'motion.mp4')) == (10, pytest.approx(2, abs=0.2))
+
+
+def pixels_of_lines(figure):
+    """Places, a pixel or less apart, of every line and spine that is drawn."""
+    places = []
+    for axes in figure.axes:
+        spines = [spine.get_transform().transform_path(spine.get_path()).vertices for spine in axes.spines.values()
+                  if spine.get_visible()]
+        for ends in [line.get_transform().transform(line.get_xydata()) for line in axes.lines] + spines:
+            for a, b in zip(ends[:-1], ends[1:], strict=True):
+                places.append(a + np.linspace(0, 1, 2 + int(np.hypot(*(b - a))))[:, None] * (b - a))
+    return np.concatenate(places)
+
+
+@pytest.mark.parametrize(('name', 'output_n', 'share'), [('cmu', 25, 0.03), ('cmu', 10, 1), ('3dpw', 30, 1), ('h36m', 50, 0.3)])
+def test_values_of_the_error_lie_on_no_line(name, output_n, share, tmp_path, figures):
+    scene = make_scene(name, output_n=output_n)
+    scene = replace(scene, predicted=scene.truth + np.float32(share) * (scene.predicted - scene.truth))
+    pictures.error_over_time(scene, tmp_path / 'error.png')
+    words = assert_readable(figures[0])
+    values = [word for word in figures[0].axes[0].texts if word.get_visible()]
+    assert len(values) >= 3 * 4 and f'{scene.mpjpe[scene.table_frames[-1]]:.1f}' in words
+    lines = pixels_of_lines(figures[0])
+    for word in values:
+        box = word.get_window_extent()
+        inside = (lines > [box.x0, box.y0]).all(1) & (lines < [box.x1, box.y1]).all(1)
+        assert not inside.any(), word.get_text()
+
+
+@pytest.mark.parametrize('name', DATASETS)
+def test_time_ticks_never_touch(name, monkeypatch):
+    scene, seen = make_scene(name, output_n=30), []
+    timeline = animation.timeline
+    monkeypatch.setattr(animation, 'timeline', lambda figure, *rest: (timeline(figure, *rest), seen.append(figure)))
+    animation.draw_frame(scene, 12, fps=10)
+    ticks = [text for text in seen[0].axes[-1].texts if text.get_visible()]
+    assert f'{scene.true_ms[-1]:.0f} ms' in {tick.get_text() for tick in ticks} and len(ticks) >= 5
+    boxes = sorted((tick.get_window_extent() for tick in ticks), key=lambda box: box.x0)
+    assert all(right.x0 - left.x1 > 4 for left, right in zip(boxes[:-1], boxes[1:], strict=True))  # pixels
+
+
+def test_one_failing_limb_leaves_the_other_joints_readable(tmp_path, figures):
+    scene = make_scene(output_n=25)
+    joints, error = scene.skeleton.joints, np.zeros_like(scene.predicted)
+    error[..., 0] = 20 + 40 * (np.arange(len(joints)) % 2)  # 20 mm and 60 mm
+    error[:, [j for j, joint in enumerate(joints) if joint.startswith('RightHand')], 0] = 900
+    pictures.joint_errors(replace(scene, predicted=scene.truth + error), tmp_path / 'joints.png')
+    assert_readable(figures[0])
+    image = figures[0].axes[0].images[0]
+    near, far, failing = (np.array(image.cmap(image.norm(value)))[:3] for value in (20, 60, 900))
+    grey = [0.2126, 0.7152, 0.0722]
+    assert abs(far @ grey - near @ grey) > 0.1 and abs(failing @ grey - far @ grey) > 0.3
+    ticks = [float(label.get_text()) for label in figures[0].axes[1].get_yticklabels()]
+    assert {0, 20, 900} <= set(ticks) and ticks == sorted(ticks)
+
+
+def test_a_strip_has_one_gap_around_crouching_figures(tmp_path, figures):
+    scene = make_scene(output_n=10)
+    crouching = {part: getattr(scene, part) * np.float32([1.3, 0.4, 1]) for part in ('observed', 'predicted', 'truth')}
+    crouching['observed'][:5] = scene.observed[:5]  # who stood before
+    scene = replace(scene, **crouching)
+    pictures.strip(scene, tmp_path / 'strip.png')
+    shown = np.concatenate([scene.observed[-1:], scene.predicted[scene.table_frames], scene.truth[scene.table_frames]])
+    heights = project(shown, scene.axes)[..., 1]
+    for axes in figures[0].axes:
+        assert axes.get_ylim() == pytest.approx((heights.min() - 60, heights.max() + 60), abs=1e-2)
+        box, (left, right), (low, high) = axes.get_position(original=True), axes.get_xlim(), axes.get_ylim()
+        width, height = figures[0].get_size_inches()
+        assert box.height * height / (box.width * width) == pytest.approx((high - low) / (right - left), rel=1e-3)
+
+
+def test_names_and_settings_of_a_user_do_not_end_drawing(tmp_path, figures):
+    from matplotlib import rc_context
+
+    title = 'CMU mocap: cost$ of \\frac{1 $100, a_b^c'
+    scene = make_scene(output_n=3, title=title)
+    with rc_context({'text.usetex': True, 'figure.facecolor': 'red', 'axes.prop_cycle': "cycler('color', ['red'])"}):
+        for draw in (pictures.strip, pictures.error_over_time, pictures.joint_errors):
+            draw(scene, tmp_path / 'picture.png')
+            with Image.open(tmp_path / 'picture.png') as picture:
+                assert picture.convert('RGB').getpixel((2, 2)) == (255, 255, 255)
+        assert animation.draw_frame(scene, 11, fps=10)[2, 2].tolist() == [255, 255, 255]
+    for figure in figures:
+        assert title in [text.get_text() for text in figure.findobj(pictures.Text)]
+
+
+def test_a_backend_that_does_not_exist_does_not_end_drawing():
+    """In a process of its own: a backend is chosen at import."""
+    done = subprocess.run([sys.executable, '-c', 'from utils.common.figures import import_matplotlib; import_matplotlib()'],
+                          env=os.environ | {'MPLBACKEND': 'garbage'}, cwd=Path(__file__).parents[2], capture_output=True,
+                          text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, '')

@@ -30,6 +30,8 @@ def test_page_holds_the_poses_exactly(name):
     assert held['labels'] == scene.skeleton.label_ms(7)
     distances = np.sqrt(((scene.predicted - scene.truth) ** 2).sum(-1)).mean(-1)
     assert held['errors'] == pytest.approx(distances, abs=1e-3)
+    still = np.sqrt(((scene.observed[-1:] - scene.truth) ** 2).sum(-1)).mean(-1)
+    assert held['still'] == pytest.approx(still, abs=1e-3)
     assert [(joint, parent) for joint, parent, _ in held['bones']] == list(enumerate(scene.skeleton.parents))[1:]
 
 
@@ -56,7 +58,10 @@ def opened(tmp_path_factory):
     """A browser that shows three scenes: one of CMU, one of 3DPW, one without a truth."""
     if not browser.CHROMIUM or not browser.DRIVER:
         pytest.skip('chromium and chromedriver are not installed')
-    scenes = [make_scene(), make_scene('3dpw', title='3DPW: someone'), replace(make_scene(), truth=None, title='CMU mocap: own')]
+    named = {'run': 'cmu_short', 'model': 'KSOF, epoch 23'}
+    scenes = [replace(make_scene(), **named, window=604),
+              replace(make_scene('3dpw', title='3DPW: someone'), **named, window=7),
+              replace(make_scene(), truth=None, title='CMU mocap: own')]
     path = tmp_path_factory.mktemp('page') / 'viewer.html'
     path.write_text(page(scenes))
     with browser.open_browser() as page_in:
@@ -69,8 +74,7 @@ def opened(tmp_path_factory):
 def view(opened):
     """The browser and its scenes, the page as it is when opened; no test may leave a message in the console."""
     page_in, scenes = opened
-    page_in.call('/refresh')
-    page_in.settle()
+    page_in.screen(1000, 850)
     yield page_in, scenes
     assert page_in.messages() == []
 
@@ -114,10 +118,10 @@ def test_dragging_turns_and_the_button_turns_back(view):
     page_in.click('#reset')
     assert page_in.picture('#body') == before
     seen = {before}
-    for angle in (0, 90, 180):
+    for angle in (0, 90, -90, 180):
         page_in.click(f'[data-view="{angle}"]')
         seen.add(page_in.picture('#body'))
-    assert len(seen) == 4
+    assert len(seen) == 5
 
 
 RECORD_BONES = '''
@@ -139,7 +143,7 @@ def test_bones_are_drawn_where_they_are_in_their_colour(view, azimuth, elevation
     page_in, scenes = view
     to_the_end(page_in)
     drawn = page_in.run(RECORD_BONES, azimuth, elevation)
-    scene, inks = scenes[0], page_in.run('return [DARK, PALE]')
+    scene, inks = scenes[0], page_in.run('return [ink.thin, ink.wide]')
     expected = []
     for pose, colours in ((scene.truth[-1], inks[1]), (scene.predicted[-1], inks[0])):
         flat = project(pose, scene.axes, azimuth, elevation)[:, :2] * [1, -1]
@@ -177,7 +181,7 @@ def test_truth_beside_the_prediction_and_other_windows(view):
     page_in.click('#beside')
     assert page_in.picture('#body') != over
     titles = page_in.run('return [...document.getElementById("scene").options].map(o => o.text)')
-    assert titles == [scene.title for scene in scenes]
+    assert titles == [f'window {scene.window}: {scene.title}' for scene in scenes[:2]] + [scenes[2].title]
     for k, known in ((1, True), (2, False)):
         page_in.run(f'const s = document.getElementById("scene"); s.value = {k}; s.dispatchEvent(new Event("change"));')
         page_in.settle()
@@ -188,11 +192,128 @@ def test_truth_beside_the_prediction_and_other_windows(view):
         assert shown == [known] * len(shown)
 
 
-def test_a_narrow_window_has_everything_in_reach(view):
+PLACE = """const e = document.querySelector(arguments[0]).getBoundingClientRect();
+           return {left: e.left, top: e.top, right: e.right, bottom: e.bottom}"""
+JOINT = """const r = document.getElementById('body').getBoundingClientRect();
+           const [x, y] = shown.find(s => s[2] === arguments[0]); return [r.left + 1 + x, r.top + 1 + y]"""
+
+
+def test_run_window_and_model_are_named(view):
+    page_in, scenes = view
+    said = page_in.run('return document.querySelector("main").innerText')
+    assert 'run cmu_short: KSOF, epoch 23' in said and f'window 604: {scenes[0].title}' in said
+
+
+def test_a_view_from_the_right_is_the_left_one_mirrored(view):
     page_in, _ = view
-    page_in.call('/window/rect', {'width': 420, 'height': 850})
-    page_in.settle()
-    wide = page_in.run('return document.documentElement.scrollWidth <= window.innerWidth')
-    page_in.call('/window/rect', {'width': 1000, 'height': 1000})
-    page_in.settle()
-    assert wide
+    joints = []
+    for side in (90, -90):
+        page_in.click(f'[data-view="{side}"]')
+        joints.append(np.array(page_in.run('return shown.map(s => [s[0] - body.clientWidth / 2, s[1], s[2]])')))
+    assert joints[0] * [-1, 1, 1] == pytest.approx(joints[1], abs=1e-6) and np.ptp(joints[0][:, 0]) > 50
+
+
+@pytest.mark.parametrize('clicked', ['#reset', '[data-view="0"]', '#beside', '#frame', '#play'])
+def test_keys_work_after_a_click(view, clicked):
+    page_in, _ = view
+    page_in.click(clicked)
+    if clicked == '#play':
+        page_in.click(clicked)
+    page_in.run('show(3)')
+    checked = page_in.run('return document.getElementById("beside").checked')
+    for key, frame in ((browser.RIGHT, 4), (browser.LEFT, 3), (browser.END, 19), (browser.HOME, 0)):
+        page_in.press(key)
+        assert page_in.run('return frame') == frame
+    page_in.press(' ')
+    assert page_in.run('return [playing, document.getElementById("beside").checked]') == [True, checked]
+    page_in.press(' ')
+    assert page_in.run('return playing') is False
+
+
+@pytest.mark.parametrize('colours', ['light', 'dark'])
+def test_swatches_are_the_drawn_colours_on_light_and_dark(view, colours):
+    page_in, _ = view
+    page_in.screen(1000, 850, colours=colours)
+    to_the_end(page_in)
+    drawn = {(stroke, width) for stroke, width, *_ in page_in.run(RECORD_BONES, 35, 8)}
+    swatches = page_in.run("""return [...document.querySelectorAll('.key')].map(e => {
+        const s = getComputedStyle(e, '::before'); return [s.backgroundColor, parseFloat(s.height)]; })""")
+    of = {f'rgb({int(c[1:3], 16)}, {int(c[3:5], 16)}, {int(c[5:], 16)})': (c, width) for c, width in drawn}
+    assert len(swatches) == 4 and all(of[colour][1] == width for colour, width in swatches)
+    paper = page_in.run('return getComputedStyle(document.body).backgroundColor')
+    background = np.array([int(number) for number in re.findall(r'\d+', paper)])
+    assert (background.max() < 60) == (colours == 'dark')
+    inks = page_in.run('return ink')
+    for colour in (*inks['thin'].values(), inks['text'], inks['quiet']):  # what is to be seen stands out from the paper
+        assert np.abs(np.array([int(colour[k: k + 2], 16) for k in (1, 3, 5)]) - background).mean() > 60
+
+
+def test_pointing_at_a_joint_tells_its_name_and_error(view):
+    page_in, scenes = view
+    scene, joints = scenes[0], scenes[0].skeleton.joints
+    to_the_end(page_in)
+    for name in ('LeftHand', 'RightLeg'):
+        joint = joints.index(name)
+        page_in.point(*page_in.run(JOINT, joint))
+        expected = np.linalg.norm(scene.predicted[-1, joint] - scene.truth[-1, joint])
+        assert page_in.run('return document.getElementById("tip").textContent') == f'{name}: error {expected:.1f} mm'
+    page_in.point(5, 5)
+    assert page_in.run('return document.getElementById("tip").hidden')
+
+
+def test_chart_has_the_curves_of_prediction_and_zero_velocity(view):
+    page_in, scenes = view
+    drawn = page_in.run("""
+        const canvas = CanvasRenderingContext2D.prototype, {lineTo, fillText} = canvas, lines = [], words = [];
+        canvas.lineTo = function (x, y) {
+          if (this.canvas.id === 'chart') lines.push([this.getLineDash().length > 0, this.lineWidth, x, y]);
+          lineTo.call(this, x, y);
+        };
+        canvas.fillText = function (text, x, y) {
+          if (this.canvas.id === 'chart') words.push(text);
+          fillText.call(this, text, x, y);
+        };
+        draw(); Object.assign(canvas, {lineTo, fillText}); return [lines, words];""")
+    lines, words = drawn
+    assert {'prediction', 'zero velocity'} <= set(words)
+    floor = max(y for *_, y in lines)
+    for dashed, errors in ((True, scenes[0].mpjpe_zero_velocity), (False, scenes[0].mpjpe)):
+        heights = np.array([floor - y for dashes, width, _, y in lines if dashes == dashed and width > 1.5])[:-1]
+        assert heights / heights[-1] == pytest.approx(errors / errors[-1], abs=0.01)
+    assert max(scenes[0].mpjpe_zero_velocity) > max(scenes[0].mpjpe)
+
+
+@pytest.mark.parametrize(('width', 'height'), [(390, 664), (844, 390), (1280, 800)])
+def test_play_is_above_the_fold_and_everything_in_reach(view, width, height):
+    page_in, _ = view
+    page_in.screen(width, height, phone=width < 1000)
+    assert page_in.run('return document.documentElement.scrollWidth <= innerWidth && innerWidth') == width
+    for selector in ('#play', '#frame'):
+        place = page_in.run(PLACE, selector)
+        assert place['top'] >= 0 and place['bottom'] <= height
+    page_in.run('document.getElementById("chart").scrollIntoView({block: "end"})')
+    assert page_in.run(PLACE, '#chart')['bottom'] <= height + 1
+
+
+@pytest.mark.parametrize(('width', 'height'), [(390, 664), (844, 390)])
+def test_fingers_turn_pinch_move_and_scroll(view, width, height):
+    page_in, _ = view
+    page_in.screen(width, height, phone=True)
+    seen = 'return [view.azimuth, view.elevation, view.zoom, view.x, view.y, scrollY, visualViewport.scale]'
+    at = page_in.run(PLACE, '#body')
+    x, y = (at['left'] + at['right']) / 2, (at['top'] + at['bottom']) / 2
+    steps = range(0, 61, 10)
+    page_in.touch([(x + k, y) for k in steps])
+    azimuth, *rest = page_in.run(seen)
+    assert azimuth < 34 and rest == [8, 1, 0, 0, 0, 1]  # one finger sideways turns
+    page_in.touch([(x - 40 - k / 2, y) for k in steps], [(x + 40 + k / 2, y) for k in steps])
+    turned, _, zoom, *rest = page_in.run(seen)
+    assert zoom == pytest.approx(140 / 80, rel=0.05) and turned == azimuth
+    assert rest == pytest.approx([0, 0, 0, 1], abs=1)
+    page_in.touch([(x - 40 + k / 2, y + k) for k in steps], [(x + 40 + k / 2, y + k) for k in steps])
+    turned, _, same, *moved = page_in.run(seen)
+    assert (turned, same) == pytest.approx((azimuth, zoom), rel=0.05)
+    assert moved == pytest.approx([30, 60, 0, 1], abs=3)  # two fingers move the figure, and the page stays
+    page_in.touch([(x, y + 60 - 2 * k) for k in steps])
+    after = page_in.run(seen)
+    assert after[5] > 20 and after[:5] == pytest.approx([turned, 8, same, *moved[:2]], abs=6)  # upwards: the page scrolls

@@ -109,7 +109,7 @@ def test_scenes_are_the_windows(scored, sample_cmu, sample):
 @pytest.mark.parametrize(('option', 'sign'), [('--worst', -1), ('--best', 1)])
 def test_worst_and_best_are_sorted_and_apart(visualise, scored, option, sign):
     _, windows, errors = scored
-    rows, _ = visualise(option, '5', '--make', 'viewer')
+    rows, _ = visualise(option, '5', '--same_recording', '--make', 'viewer')
     means, starts = [row[2][-1] for row in rows], [int(windows.starts[row[1]]) for row in rows]
     assert len(rows) == 5 and means == sorted(means, reverse=sign < 0)
     assert all(abs(a - b) >= 20 for k, a in enumerate(starts) for b in starts[:k])
@@ -118,6 +118,17 @@ def test_worst_and_best_are_sorted_and_apart(visualise, scored, option, sign):
     # Whatever is better than the last one shown shares a frame with one that is shown before it.
     for index in order[: list(order).index(rows[-1][1])]:
         assert any(abs(int(windows.starts[index]) - start) < 20 for start in starts[:4])
+
+
+@pytest.mark.parametrize(('option', 'sign'), [('--worst', -1), ('--best', 1)])
+def test_worst_and_best_are_of_different_recordings(visualise, scored, option, sign):
+    _, windows, errors = scored
+    rows, _ = visualise(option, '3', '--make', 'viewer')
+    order = np.argsort(sign * errors.mean(1), kind='stable').tolist()
+    first_of_each = {}
+    for index in order:
+        first_of_each.setdefault(windows.source(index).file, index)
+    assert [row[1] for row in rows] == list(first_of_each.values())[:3]
 
 
 def test_random_windows_follow_the_seed_and_the_action(visualise, scored):
@@ -141,11 +152,13 @@ def test_no_more_windows_than_there_are():
 
 def test_every_picture_is_written(visualise, tmp_path):
     pytest.importorskip('matplotlib', reason='matplotlib is not installed')
+    from utils.pictures.animation import ffmpeg
+
     rows, written = visualise('--worst', '2', '--fps', '20')
     names = {path.name for path in written}
     assert {path.name for path in (tmp_path / 'out').iterdir()} == names and all(path.stat().st_size for path in written)
     stems = {f'{title.split("/")[1]}_{index:06d}' for title, index, _ in rows}
-    endings = ['strip.png', 'error.png', 'joints.png', 'motion.gif'] + ['motion.mp4'] * bool(shutil.which('ffmpeg'))
+    endings = ['strip.png', 'error.png', 'joints.png', 'motion.gif'] + ['motion.mp4'] * bool(ffmpeg())
     assert len(stems) == 2 and names == {f'{stem}_{ending}' for stem in stems for ending in endings} | {'viewer.html'}
     for path in written:
         if path.suffix in ('.png', '.gif'):
@@ -168,6 +181,15 @@ def test_a_checkpoint_file_and_its_own_folder(run, sample_cmu, capsys):
     given = [str(run / 'ckpt_best.pth.tar'), '--data_dir', str(sample_cmu), '--window', '0', '--make', 'viewer']
     assert run_tool(main, given) == 0
     assert f'written: {run / "pictures" / "viewer.html"}' in capsys.readouterr().out
+
+
+def test_pictures_of_a_released_run_are_ignored_by_git():
+    if not (PROJECT / '.git').exists() or not shutil.which('git'):
+        pytest.skip('not in a clone, or git is not installed')
+    paths = ['checkpoint/cmu_short/pictures/viewer.html', 'checkpoint/cmu_long/pictures/a_strip.png', 'pictures/a.png']
+    ignored = subprocess.run(['git', '-C', PROJECT, 'check-ignore', *paths, 'docs/pictures/strip.png'],
+                             capture_output=True, text=True, check=False)
+    assert ignored.stdout.split() == paths
 
 
 BAD = {

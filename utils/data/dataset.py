@@ -79,6 +79,13 @@ class Dataset:
     other_average: tuple[str, ...] = ()
 
 
+def label_frames(dataset: Dataset, output_n: int) -> list[int]:
+    """Finds the indices, among `output_n` predicted frames, of the field's labels; all of them where it has none there."""
+    labels = dataset.skeleton.label_ms(output_n)
+    usual = [labels.index(label) for label in dataset.shown_labels if label in labels]
+    return usual or list(range(output_n))
+
+
 def find_root(data_dir: str, dataset: Dataset) -> Path:
     """The dataset's own folder: one of `dataset.folders` in `data_dir`, or itself. InputError where there is none."""
     base = Path(data_dir)

@@ -1,4 +1,4 @@
-"""What the pictures show: one window's observed, predicted and true poses, and how a person is turned towards the viewer."""
+"""What the pictures show: the observed, predicted and true poses of one window, and how they are turned to the viewer."""
 import re
 from dataclasses import dataclass
 from functools import cached_property
@@ -7,12 +7,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from utils.data.dataset import Dataset
+from utils.data.dataset import Dataset, label_frames
 from utils.data.skeleton import Skeleton
 from utils.data.windows import Windows
 from utils.evaluate.metrics import complete_joints
 from utils.predict.trained import Trained
-from utils.report.page import label_frames
 
 LEFT, RIGHT, CENTRE = 'left', 'right', 'centre'
 AZIMUTH, ELEVATION = 35.0, 8.0  # degrees: from the person's front towards their left side, and upwards
@@ -20,9 +19,16 @@ AZIMUTH, ELEVATION = 35.0, 8.0  # degrees: from the person's front towards their
 
 @dataclass(frozen=True)
 class Scene:
-    """One window. observed: (T_in, J, 3); predicted and, where the future is known, truth: (T_out, J, 3), mm.
+    """One window.
 
-    name: how its files begin; title: what it says above a picture.
+    name: the start of its files' names.
+    title: the line above a picture.
+    observed: (T_in, J, 3) mm.
+    predicted: (T_out, J, 3) mm.
+    truth: (T_out, J, 3) mm, or None where the future is unknown.
+    run: the name of the run or checkpoint that predicted.
+    model: the network in a few words.
+    window: its number in the test split, or None for a motion that is in none.
     """
 
     name: str
@@ -31,6 +37,9 @@ class Scene:
     observed: np.ndarray
     predicted: np.ndarray
     truth: np.ndarray | None = None
+    run: str = ''
+    model: str = ''
+    window: int | None = None
 
     @property
     def skeleton(self) -> Skeleton:
@@ -47,7 +56,7 @@ class Scene:
         return None if self.errors is None else self.errors.mean(-1)
 
     @property
-    def mpjpe_standing_still(self) -> np.ndarray | None:
+    def mpjpe_zero_velocity(self) -> np.ndarray | None:
         """(T_out,) the same for the last observed pose as a prediction."""
         return None if self.truth is None else np.linalg.norm(self.observed[-1] - self.truth, axis=-1).mean(-1)
 
@@ -71,17 +80,19 @@ class Scene:
 
     @property
     def table_frames(self) -> list[int]:
-        """The predicted frames that the tables show."""
+        """Indices of the predicted frames that the tables show."""
         return label_frames(self.reader, len(self.predicted))
 
 
 @torch.inference_mode()
-def scenes_of(trained: Trained, windows: Windows, indices: list[int], *, note: str = '') -> list[Scene]:
-    """The scenes of these windows, with the prediction completed to all joints as the field scores it.
+def scenes_of(trained: Trained, windows: Windows, indices: list[int], *, run: str = '',
+              note: str = '') -> list[Scene]:
+    """Predicts these windows, with the prediction completed to all joints as the field scores it.
 
+    run: name of the run, for the page.
     note: what a title says besides dataset, file (which names the action) and used frames.
     """
-    reader = trained.dataset
+    reader, model = trained.dataset, describe(trained)
     batch = windows.batch(torch.tensor(indices, device=windows.starts.device))
     fused = trained.model(batch.observed, batch.coefficients).fused
     predicted = complete_joints(fused, batch.future_all, reader.skeleton)
@@ -93,8 +104,15 @@ def scenes_of(trained: Trained, windows: Windows, indices: list[int], *, note: s
         title = ', '.join(filter(None, [source.file, f'frames {source.start} to {last}', note]))
         observed = poses(windows.frames[start: start + windows.input_n])
         scenes.append(Scene(f'{action or reader.name}_{index:06d}', f'{reader.title}: {title}', reader, observed,
-                            poses(predicted[row]), poses(batch.future_all[row])))
+                            poses(predicted[row]), poses(batch.future_all[row]), run, model, index))
     return scenes
+
+
+def describe(trained: Trained) -> str:
+    """Names the network: frames, size and the epoch it is from."""
+    settings, size = trained.settings, sum(weights.numel() for weights in trained.model.parameters())
+    return (f'KSOF, {settings["input_n"]} observed + {settings["output_n"]} predicted frames, '
+            f'{size / 1e6:.2f} M parameters, epoch {trained.epoch}')
 
 
 def poses(flat: Tensor) -> np.ndarray:
@@ -102,23 +120,33 @@ def poses(flat: Tensor) -> np.ndarray:
     return flat.unflatten(-1, (-1, 3)).cpu().numpy()
 
 
-def choose(errors: Tensor, windows: Windows, count: int, *, worst: bool, allowed: Tensor | None = None) -> list[int]:
-    """The `count` windows with the largest (or smallest) error, in that order, of which no two share a frame.
+def choose(errors: Tensor, windows: Windows, count: int, *, worst: bool, allowed: Tensor | None = None,
+           same_recording: bool = False) -> list[int]:
+    """Chooses the `count` windows with the largest (or smallest) error, in that order.
 
-    errors: (W,) one number a window; allowed: (W,) which of them may be taken, if not all. Neighbouring windows of one
-    motion differ by a frame: without that rule the first few would all show the same moment. Fewer come back where there
+    No two share a frame: neighbouring windows differ by a frame and would show the same moment. Each is of another
+    recording, until there is no other left: then further windows of the same ones fill up. Fewer come back where there
     are not so many.
+
+    errors: (W,) one number a window.
+    allowed: (W,) which of them may be taken; None for all.
+    same_recording: whether windows of one recording compete with all others.
     """
+    order = errors.argsort(descending=worst, stable=True).tolist()
     starts = windows.starts.cpu()
     free = torch.ones(len(starts), dtype=torch.bool) if allowed is None else allowed.cpu().clone()
     chosen: list[int] = []
-    for index in errors.argsort(descending=worst, stable=True).tolist():
-        if len(chosen) == count:
-            break
-        if free[index]:
+    for each_another in (False,) if same_recording else (True, False):
+        recordings: set[str] = set()
+        for index in order:
+            if len(chosen) == count:
+                break
+            if not free[index] or (each_another and windows.source(index).file in recordings):
+                continue
             chosen.append(index)
+            recordings.add(windows.source(index).file)
             free &= (starts - starts[index]).abs() >= windows.input_n + windows.output_n
-    return chosen
+    return sorted(chosen, key=order.index)
 
 
 def side(joint: str) -> str:

@@ -1,33 +1,41 @@
-"""Everything that can be made of a scene, by kind. What draws is imported when it is needed: it needs matplotlib."""
+"""Makes every kind of picture of a scene. What draws is imported when it is needed: it needs matplotlib."""
 import logging
 from pathlib import Path
 
 from tqdm import tqdm
 
 from utils.common.errors import InputError
+from utils.common.figures import import_matplotlib
 from utils.common.files import write_text
 from utils.pictures.scene import Scene
 from utils.pictures.viewer import page
 
 log = logging.getLogger('ksof')
-KINDS = {'strip': 'film strip', 'motion': 'GIF, and MP4 where ffmpeg is on PATH', 'error': 'error over time',
-         'joints': 'error of each joint', 'viewer': 'page to turn and scrub'}
+KINDS = {'strip': 'film strip', 'motion': 'GIF, and MP4 where ffmpeg is there (requirements-extra.txt brings it)',
+         'error': 'error over time', 'joints': 'error of each joint', 'viewer': 'page to turn and scrub'}
 
 
 def check_kinds(kinds: list[str]) -> None:
-    """InputError where matplotlib is needed for these and not installed."""
+    """Raises InputError where these need matplotlib and it is not installed, or where it cannot be loaded."""
     if set(kinds) != {'viewer'}:
         try:
+            import_matplotlib()
             import utils.pictures.animation  # noqa: F401
         except ImportError as error:
-            raise InputError(f'pictures need matplotlib ({error}): pip install -r requirements-extra.txt; --make viewer does '
+            raise InputError(f'pictures need matplotlib ({error}): pip install -r requirements-extra.txt; '
+                             '--make viewer does without') from None
+        except Exception as error:  # a matplotlibrc can raise anything
+            raise InputError(f'matplotlib cannot be loaded ({type(error).__name__}: {error}); --make viewer does '
                              'without') from None
 
 
 def show(scenes: list[Scene], folder: Path, kinds: list[str], *, fps: float) -> list[Path]:
-    """Write the pictures of these kinds into the folder: one of each a scene, and one page for all. Returns their paths.
+    """Writes the pictures into the folder: one of each kind for each scene, and one page for all. Returns their paths.
 
-    fps: frames a second of the animation. InputError where matplotlib is missing or ffmpeg fails.
+    kinds: of KINDS.
+    fps: frames a second of the animation.
+
+    Raises InputError where matplotlib is missing or ffmpeg fails.
     """
     check_kinds(kinds)
     folder.mkdir(parents=True, exist_ok=True)
@@ -41,7 +49,7 @@ def show(scenes: list[Scene], folder: Path, kinds: list[str], *, fps: float) -> 
 
 
 def draw(scene: Scene, folder: Path, kinds: list[str], *, fps: float) -> list[Path]:
-    """The pictures of one scene; those of errors only where its truth is known."""
+    """Draws the pictures of one scene; those of errors only where its truth is known."""
     written = []
 
     def path(ending: str) -> Path:

@@ -1,15 +1,17 @@
-"""Pictures of a window: film strip, error over time, error of each joint. They need matplotlib, and import it here."""
-from functools import partial
-from operator import mul
+"""Draws a window as a film strip, its error over time and the error of each joint. Needs matplotlib."""
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import AsinhNorm
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
+from matplotlib.text import Text
+from matplotlib.transforms import Bbox, blended_transform_factory
 
+from utils.common.figures import plain_drawing
 from utils.common.files import whole_file
 from utils.pictures.scene import CENTRE, LEFT, RIGHT, Scene, bones, project, side
 
@@ -32,20 +34,28 @@ def draw_pose(axes: Axes, pose: np.ndarray, scene: Scene, colours: dict[str, str
     """Add the bones of one pose (J, 3) to axes in mm."""
     flat = project(pose, scene.axes)[:, :2]
     for colour_of, colour in colours.items():
-        lines = [[*flat[[joint, parent]], (np.nan, np.nan)] for joint, parent, its in bones(scene.skeleton) if its == colour_of]
+        lines = [[*flat[[joint, parent]], (np.nan, np.nan)]
+                 for joint, parent, its in bones(scene.skeleton) if its == colour_of]
         axes.plot(*np.concatenate(lines).T, color=colour, linewidth=width, solid_capstyle='round', solid_joinstyle='round')
 
 
-def frame_of(scene: Scene) -> tuple[np.ndarray, np.ndarray]:
-    """Lower left and upper right corner, mm, of what holds every pose of the scene, with a margin."""
-    known = [scene.observed, scene.predicted] + ([] if scene.truth is None else [scene.truth])
-    flat = project(np.concatenate(known), scene.axes)[..., :2].reshape(-1, 2)
+def frame_of(scene: Scene, observed: np.ndarray, frames: Any = slice(None)) -> tuple[np.ndarray, np.ndarray]:
+    """Finds the lower left and upper right corner, mm, of what is drawn, with a margin.
+
+    observed: (T, J, 3) the observed poses that are drawn.
+    frames: the predicted frames that are drawn.
+    """
+    drawn = [observed, scene.predicted[frames]] + ([] if scene.truth is None else [scene.truth[frames]])
+    flat = project(np.concatenate(drawn), scene.axes)[..., :2].reshape(-1, 2)
     return flat.min(0) - 60, flat.max(0) + 60
 
 
-def pose_axes(figure: Figure, place: Any, corners: tuple[np.ndarray, np.ndarray]) -> Axes:
-    """Axes without a frame for poses: equal scales, the same in every panel."""
-    axes = figure.add_subplot(place)
+def pose_axes(figure: Figure, place: tuple[float, float, float, float], corners: tuple[np.ndarray, np.ndarray]) -> Axes:
+    """Adds axes without a frame for poses: equal scales, the same in every panel.
+
+    place: left, bottom, width and height as parts of the figure.
+    """
+    axes = figure.add_axes(place)
     axes.set(xlim=(corners[0][0], corners[1][0]), ylim=(corners[0][1], corners[1][1]), aspect='equal')
     axes.set_axis_off()
     return axes
@@ -68,26 +78,43 @@ def labels_are_true(scene: Scene) -> bool:
 
 def title_size(title: str, longest: int) -> float:
     """Font size of a title: less where it has more letters than fit."""
-    return min(11.0, 11.0 * longest / len(title))
+    return min(11.0, 11.0 * longest / max(len(title), 1))
 
 
-def strip(scene: Scene, path: Path) -> int:
-    """Film strip: the last observed pose, then truth and prediction over each other at the table's labels.
+def keep_apart(groups: list[list[Text]], gap: float = 4.0) -> list[bool]:
+    """Hides each group of texts that comes nearer than `gap` points to one before it in the list; tells which stay.
 
-    Below each panel its label, true time and MPJPE over all joints. Returns the number of panels.
+    Their places must be final.
     """
-    corners = frame_of(scene)
+    boxes: list[Bbox] = []  # of what stays
+    stay = []
+    for group in groups:
+        own = [text.get_window_extent().padded(gap * text.get_figure(root=True).dpi / 72 / 2) for text in group]
+        stay.append(not any(box.overlaps(other) for box in own for other in boxes))
+        for text in group:
+            text.set_visible(stay[-1])
+        boxes += own * stay[-1]
+    return stay
+
+
+@plain_drawing()
+def strip(scene: Scene, path: Path) -> int:
+    """Draws a film strip: the last observed pose, then truth and prediction over each other at the tables' labels.
+
+    Below each panel stand its label, true time and MPJPE over all joints. Returns the number of panels.
+    """
     frames = scene.table_frames
+    corners = frame_of(scene, scene.observed[-1:], frames)
     panels = 1 + len(frames)
     wide, high = corners[1] - corners[0]
-    below = 0.09 + 0.19 * len(panel_text(scene, frames[0]))  # inches of text under the panels
-    figure = Figure(figsize=(WIDTH, 0.68 + below + min(4.2, 0.94 * WIDTH / panels * high / wide)))
-    margins = figure.subplotpars
-    margins.update(left=0.01, right=0.99, wspace=0.03, bottom=below / figure.get_figheight(),
-                   top=1 - 0.62 / figure.get_figheight())
-    grid = figure.add_gridspec(1, panels)
+    above, below = 0.62, 0.09 + 0.19 * len(panel_text(scene, frames[0]))  # inches of text
+    across = 0.98 * WIDTH / panels  # inches of a panel; as high as its poses, so that no second gap opens around them
+    tall = min(4.2, across * high / wide)
+    height = above + tall + below
+    figure = Figure(figsize=(WIDTH, height))
     for column, frame in enumerate([None, *frames]):
-        axes = pose_axes(figure, grid[column], corners)
+        left = 0.01 + column * across / WIDTH
+        axes = pose_axes(figure, (left, below / height, across / WIDTH, tall / height), corners)
         if frame is None:
             draw_pose(axes, scene.observed[-1], scene, DARK, PREDICTION)
             lines = ['observed', '0 ms']
@@ -97,12 +124,11 @@ def strip(scene: Scene, path: Path) -> int:
             draw_pose(axes, scene.predicted[frame], scene, DARK, PREDICTION)
             lines = panel_text(scene, frame)
         for row, line in enumerate(lines):
-            figure.text((column + 0.5) / panels, (below - 0.16 - 0.19 * row) / figure.get_figheight(), line, fontsize=10,
-                        fontweight='bold' if line.endswith(' mm') else 'normal', ha='center', va='center')
-    figure.text(0.012, 1 - 0.16 / figure.get_figheight(), scene.title, fontsize=title_size(scene.title, 105),
-                va='center')
+            figure.text(left + across / WIDTH / 2, (below - 0.16 - 0.19 * row) / height, line, fontsize=10, ha='center',
+                        va='center', fontweight='bold' if line.endswith(' mm') else 'normal')
+    figure.text(0.012, 1 - 0.16 / height, scene.title, fontsize=title_size(scene.title, 105), va='center')
     figure.legend(handles=legend_of(scene), loc='center left', ncols=4, frameon=False, fontsize=10, borderpad=0,
-                  bbox_to_anchor=(0.006, 1 - 0.43 / figure.get_figheight()))
+                  bbox_to_anchor=(0.006, 1 - 0.43 / height))
     save(figure, path)
     return panels
 
@@ -114,56 +140,85 @@ def panel_text(scene: Scene, frame: int) -> list[str]:
     return [label, *error] if labels_are_true(scene) else [f'label {label}', true, *error]
 
 
+@plain_drawing()
 def error_over_time(scene: Scene, path: Path) -> None:
-    """MPJPE at each predicted frame, beside that of standing still, with the values at the table's labels.
+    """Draws the MPJPE at each predicted frame, beside that of zero velocity.
 
-    ValueError where the truth is unknown.
+    The values at the tables' labels stand above the plot, where no line can cross them. ValueError where the truth is
+    unknown.
     """
-    own, still = scene.mpjpe, scene.mpjpe_standing_still
+    own, still = scene.mpjpe, scene.mpjpe_zero_velocity
     if own is None or still is None:
         raise ValueError('no truth to compare with')
-    figure = Figure(figsize=(WIDTH, 4.0), layout='constrained')
-    axes = figure.add_subplot()
     times = np.array([0, *scene.true_ms])
-    axes.plot(times, [0, *still], color=GREY, linestyle='--', linewidth=1.6, zorder=3, label='standing still (zero velocity)')
+    rows = [('label, ms', 'black', [f'{label}' for label in scene.label_ms]),
+            ('prediction', DARK[LEFT], [f'{error:.1f}' for error in own]),
+            ('zero velocity', GREY, [f'{error:.1f}' for error in still])]
+    height, above, left = 4.3, 0.5 + 0.2 * len(rows), 1.05  # inches: of the picture, of the text above, of that beside
+    figure = Figure(figsize=(WIDTH, height))
+    axes = figure.add_axes((left / WIDTH, 0.55 / height, 0.98 - left / WIDTH, 1 - (0.55 + above) / height))
+    axes.plot(times, [0, *still], color=GREY, linestyle='--', linewidth=1.6, zorder=3, label='zero velocity')
     axes.plot(times, [0, *own], color=DARK[LEFT], linewidth=2.4, label='prediction')
-    for frame in scene.table_frames:
-        axes.plot(times[frame + 1], own[frame], 'o', color=DARK[LEFT], markersize=6)
-        axes.annotate(f'{own[frame]:.1f}', (times[frame + 1], own[frame]), (0, -8), textcoords='offset points',
-                      ha='left', va='top', fontsize=10, color=DARK[LEFT])
-    axes.set(title=scene.title, xlabel='true time after the last observed frame, ms', ylabel='MPJPE, mm',
-             xlim=(0, times[-1] * 1.06), ylim=(0, None))
-    axes.title.set_fontsize(title_size(scene.title, 100))
-    if not labels_are_true(scene):
-        ratio = scene.skeleton.label_ms_per_frame / scene.skeleton.true_ms_per_frame
-        top = axes.secondary_xaxis('top', functions=(partial(mul, ratio), partial(mul, 1 / ratio)))
-        top.set_xticks([scene.label_ms[frame] for frame in scene.table_frames])
-        top.set_xlabel('the field\'s label, ms')
-    axes.legend(frameon=False, loc='upper left')
-    axes.grid(alpha=0.25)
-    axes.spines['right'].set_visible(False)
+    axes.set(xlabel='true time after the last observed frame, ms', ylabel='MPJPE, mm', xlim=(0, times[-1] * 1.06))
+    axes.set_ylim(0, 1.05 * max(own.max(), still.max()) or 1)
+    axes.grid(alpha=0.25, axis='y')
+    axes.spines[['right', 'top']].set_visible(False)
+    figure.text(0.012, 1 - 0.18 / height, scene.title, fontsize=title_size(scene.title, 105), va='center')
+
+    line_y = [1 - (0.46 + 0.2 * row) / height for row in range(len(rows))]
+    for y, (name, colour, _) in zip(line_y, rows, strict=True):
+        figure.text(0.012, y, name, color=colour, fontsize=10, va='center')
+    frames = scene.table_frames[::-1]  # the last one is the most important
+    columns = [[axes.text(times[frame + 1], y, values[frame], color=colour, fontsize=10, ha='center', va='center',
+                          transform=blended_transform_factory(axes.transData, figure.transFigure))
+                for y, (_, colour, values) in zip(line_y, rows, strict=True)] for frame in frames]
+    for frame, stays in zip(frames, keep_apart(columns), strict=True):
+        if stays:
+            axes.plot(times[frame + 1], own[frame], 'o', color=DARK[LEFT], markersize=6)
+            axes.axvline(times[frame + 1], color=GREY, alpha=0.25, linewidth=0.8, zorder=0)
     save(figure, path)
 
 
+@plain_drawing()
 def joint_errors(scene: Scene, path: Path) -> None:
-    """Heat map of each predicted joint's error over time. ValueError where the truth is unknown."""
+    """Draws a heat map of each predicted joint's error over time. ValueError where the truth is unknown.
+
+    The colours are even up to the median error and logarithmic beyond it, so that a limb which is far off takes few of
+    them from the others.
+    """
     if scene.errors is None:
         raise ValueError('no truth to compare with')
     joints = scene.skeleton.predicted
     values = scene.errors[:, list(joints)].T
     figure = Figure(figsize=(WIDTH, 1.3 + 0.21 * len(joints)), layout='constrained')
     axes = figure.add_subplot()
-    image = axes.imshow(values, aspect='auto', cmap='cividis', vmin=0, interpolation='nearest')
+    scale = AsinhNorm(linear_width=max(float(np.median(values)), 1.0), vmin=0, vmax=max(float(values.max()), 1.0))
+    image = axes.imshow(values, aspect='auto', cmap='cividis', norm=scale, interpolation='nearest')
     axes.set_title(scene.title, fontsize=title_size(scene.title, 100))
     names = [scene.skeleton.joints[joint] for joint in joints]
     axes.set_yticks(range(len(names)), names, fontsize=9)
     for tick, name in zip(axes.get_yticklabels(), names, strict=True):
         tick.set_color(DARK[side(name)])
     same = labels_are_true(scene)
-    axes.set_xticks(scene.table_frames, [f'{scene.true_ms[frame]:.0f} ms' + ('' if same else f'\n({scene.label_ms[frame]})')
-                                         for frame in scene.table_frames], fontsize=9)
-    axes.set_xlabel('true time after the last observed frame' + ('' if same else ' (the field\'s label)'))
+    axes.set_xticks(scene.table_frames,
+                    [f'{scene.true_ms[frame]:.0f}' + ('' if same else f'\n({scene.label_ms[frame]})')
+                     for frame in scene.table_frames], fontsize=9)
+    axes.set_xlabel('true time after the last observed frame, ms' + ('' if same else ' (the field\'s label)'))
     bar = figure.colorbar(image, ax=axes, pad=0.015, aspect=30)
+    ticks = scale_ticks(scale)
+    bar.set_ticks(ticks, labels=[f'{tick:g}' for tick in ticks])
+    bar.minorticks_off()
     bar.set_label('error of the joint, mm')
-    bar.locator = MaxNLocator(6)
+    FigureCanvasAgg(figure).draw()  # the layout
+    keep_apart([[label] for label in reversed(axes.get_xticklabels())])
     save(figure, path)
+
+
+def scale_ticks(scale: AsinhNorm) -> list[float]:
+    """Chooses round numbers that stand apart on the scale, with the largest value as the last."""
+    ticks = [0.0]
+    for number in (digit * 10.0 ** power for power in range(5) for digit in (1, 2, 5)):
+        place = float(scale(number))
+        if place - float(scale(ticks[-1])) > 0.07 and place < 0.95:
+            ticks.append(number)
+    return [*ticks, float(round(scale.vmax))]

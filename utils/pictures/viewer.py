@@ -1,4 +1,4 @@
-"""The page on which a browser turns and scrubs the skeletons: one file that needs no network (viewer.html is its form)."""
+"""Makes the page on which a browser turns and scrubs the skeletons: one file, no network (viewer.html is its form)."""
 import json
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ FORM = Path(__file__).with_name('viewer.html')
 
 
 def page(scenes: list[Scene]) -> str:
-    """The page for these scenes."""
+    """Makes the page for these scenes."""
     content = {'azimuth': AZIMUTH, 'elevation': ELEVATION, 'scenes': [scene_content(scene) for scene in scenes]}
     # "<" cannot be left as it is: a script element ends at "</" whatever is around it.
     text = json.dumps(content, separators=(',', ':')).replace('<', '\\u003c')
@@ -19,16 +19,21 @@ def page(scenes: list[Scene]) -> str:
 
 
 def scene_content(scene: Scene) -> dict[str, Any]:
-    """One scene for the page: poses in mm, exactly as float32, and the numbers beside them."""
+    """Collects one scene for the page: poses in mm, exactly as float32, and the numbers beside them."""
+    skeleton, still = scene.skeleton, scene.mpjpe_zero_velocity
+    scored = {*skeleton.predicted, *skeleton.copied}
     return {
+        'run': scene.run, 'model': scene.model, 'window': scene.window, 'joints': skeleton.joints,
+        'scored': [joint in scored for joint in range(len(skeleton.joints))],
         'title': scene.title, 'bones': bones(scene.skeleton), 'axes': scene.axes.round(6).tolist(),
         'times': scene.observed_ms + scene.true_ms, 'labels': scene.label_ms,
         'observed': exactly(scene.observed), 'predicted': exactly(scene.predicted),
         'truth': None if scene.truth is None else exactly(scene.truth),
         'errors': None if scene.mpjpe is None else scene.mpjpe.round(3).tolist(),
+        'still': None if still is None else still.round(3).tolist(),
     }
 
 
 def exactly(poses: np.ndarray) -> list:
-    """Nested lists of the shortest numbers that read back as the same float32."""
+    """Makes nested lists of the shortest numbers that read back as the same float32."""
     return poses.astype(np.float32).astype(str).astype(float).tolist()

@@ -10,7 +10,7 @@ from typing import Any
 
 from utils.common.errors import InputError
 from utils.common.files import write_text
-from utils.data.dataset import Dataset
+from utils.data.dataset import Dataset, label_frames
 from utils.data.lookup import dataset_named
 from utils.data.windows import Windows
 from utils.evaluate.metrics import ActionTable
@@ -81,13 +81,6 @@ def over_actions(results: Results, actions: Sequence[str]) -> Results:
 def table_frames(results: Results) -> list[int]:
     """Indices of the predicted frames that the tables show: the field's labels, as far as the prediction reaches."""
     return label_frames(results.reader, results.output_n)
-
-
-def label_frames(reader: Dataset, output_n: int) -> list[int]:
-    """Indices, among `output_n` predicted frames, of the field's labels; all of them where it has none there."""
-    labels = reader.skeleton.label_ms(output_n)
-    usual = [labels.index(label) for label in reader.shown_labels if label in labels]
-    return usual or list(range(output_n))
 
 
 def write_all(results: Results, folder: Path) -> str:
