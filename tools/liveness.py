@@ -8,6 +8,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import torch
 
+from model.ksof import KSOF
 from utils.build import build_loss, load_windows
 from utils.common import checkpoint
 from utils.common.cli import at_least, run_tool, tool_parser
@@ -35,8 +36,8 @@ def main(argv: Sequence[str] | None) -> None:
     path = checkpoint_path(arguments.run)
     trained, saved = load_trained(path), checkpoint.load(path)
     network = trained.model.network if isinstance(trained.model, SymmetryAverage) else trained.model
-    if network.fusion is None:
-        raise InputError(f'{path}: has no SOF (--without {trained.settings["without"]}), so there is little to look at')
+    if not isinstance(network, KSOF) or network.fusion is None:
+        raise InputError(f'{path}: has no SOF, so there is little to look at: name a checkpoint made without --without')
     root = find_root(arguments.data_dir or trained.settings['data_dir'], trained.dataset)
     windows = load_windows(trained.settings, root, arguments.split, torch.device('cpu'))
     watched = windows.batch(torch.linspace(0, len(windows) - 1, min(arguments.windows, len(windows))).long())

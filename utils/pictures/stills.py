@@ -89,7 +89,9 @@ def keep_apart(groups: list[list[Text]], gap: float = 4.0) -> list[bool]:
     boxes: list[Bbox] = []  # of what stays
     stay = []
     for group in groups:
-        own = [text.get_window_extent().padded(gap * text.get_figure(root=True).dpi / 72 / 2) for text in group]
+        figures = [figure for text in group if (figure := text.get_figure(root=True)) is not None]
+        own = [text.get_window_extent().padded(gap * figure.dpi / 72 / 2)
+               for text, figure in zip(group, figures, strict=True)]
         stay.append(not any(box.overlaps(other) for box in own for other in boxes))
         for text in group:
             text.set_visible(stay[-1])
@@ -221,4 +223,4 @@ def scale_ticks(scale: AsinhNorm) -> list[float]:
         place = float(scale(number))
         if place - float(scale(ticks[-1])) > 0.07 and place < 0.95:
             ticks.append(number)
-    return [*ticks, float(round(scale.vmax))]
+    return [*ticks, float(round(scale.vmax or 0))]
