@@ -12,9 +12,8 @@ import torch
 from PIL import Image
 
 import tools.predict
-from model.ksof import KSOF
 from tools.visualise import main
-from utils.build import load_windows
+from utils.build import build_network, load_windows
 from utils.common.cli import run_tool
 from utils.data.dataset import find_root
 from utils.data.lookup import DATASETS
@@ -25,14 +24,14 @@ from utils.predict.trained import load_trained
 
 PROJECT = Path(__file__).resolve().parents[2]
 SIZES = {'input_n': 10, 'output_n': 10, 'dct_n': 8, 'num_gcn': 1, 'd_model': 2, 'dropout': 0.0, 'tcn_axis': 'time',
-         'topk': 'signed'}
+         'topk': 'signed', 'skip_rate': 1}
 
 
 def save_run(folder, dataset):
     """A run folder with a small network whose weights are no longer those that predict the last pose."""
     torch.manual_seed(0)
     options = {'dataset': dataset, 'node_n': DATASETS[dataset].skeleton.node_n, **SIZES}
-    model = KSOF(**{name: value for name, value in options.items() if name != 'dataset'})
+    model = build_network(options)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter += 0.05 * torch.randn_like(parameter)
