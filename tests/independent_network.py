@@ -1,4 +1,6 @@
-"""KSOF once more in plain numpy, in evaluation, from docs/design.md's words. It shares nothing with model/ but the weights' names.
+"""KSOF once more in plain numpy, in evaluation, from docs/design.md's words.
+
+It shares nothing with model/ but the weights' names.
 
 weights: name -> array, as a checkpoint has them. Poses (B, T, N) in mm.
 """
@@ -12,11 +14,15 @@ def predict(weights, observed, *, output_n, dct_n, num_gcn, tcn_axis='time', top
     """Returns the fused prediction and those of K-TCN and S-GCN, (B, T_out, N) each."""
     last = observed[:, -1:]
     still = np.zeros((len(observed), output_n, observed.shape[2]))
-    temporal = k_tcn(below(weights, 'ktcn.'), observed, tcn_axis) if ktcn else still
-    spatial = s_gcn(below(weights, 'sgcn.'), observed, output_n, dct_n, num_gcn, norm, wiring) if sgcn else still
+    temporal = spatial = still
+    if ktcn:
+        temporal = k_tcn(below(weights, 'ktcn.'), observed, tcn_axis)
+    if sgcn:
+        spatial = s_gcn(below(weights, 'sgcn.'), observed, output_n, dct_n, num_gcn, norm, wiring)
     first, second = temporal, spatial
     if gates and ktcn and sgcn:  # one squeeze-and-excitation for both paths
-        first, second = (path * frame_gates(below(weights, 'gate.'), path)[:, :, None] for path in (temporal, spatial))
+        first, second = (path * frame_gates(below(weights, 'gate.'), path)[:, :, None]
+                         for path in (temporal, spatial))
     fused = first + second
     if fusion and ktcn and sgcn:
         correction = sof(below(weights, 'fusion.'), first, second, topk)
@@ -69,7 +75,8 @@ def s_gcn(weights, observed, output_n, dct_n, num_gcn, norm, wiring):
     x = dct(window, axis=1, norm='ortho')[:, :dct_n].swapaxes(1, 2)  # (B, N, K)
 
     def graph(x, name):
-        return weights[name + 'adjacency'] @ (x @ weights[name + 'linear.weight'].T + weights[name + 'linear.bias'])
+        features = x @ weights[name + 'linear.weight'].T + weights[name + 'linear.bias']
+        return weights[name + 'adjacency'] @ features
 
     def stage(x, name):
         x = graph(x, name + 'conv.')
@@ -83,12 +90,13 @@ def s_gcn(weights, observed, output_n, dct_n, num_gcn, norm, wiring):
 
     sides = num_gcn + 1 if wiring == 'released' else num_gcn
     between = 1 if wiring == 'released' else 3
-    blocks = [f'{part}.{i}.' for part, count in (('down', sides), ('middle', between), ('up', sides)) for i in range(count)]
+    blocks = [f'{part}.{i}.' for part, count in (('down', sides), ('middle', between), ('up', sides))
+              for i in range(count)]
     assert len(blocks) + 2 == 2 * num_gcn + 5
     outputs = [stage(x, 'first.')]
     for number, name in enumerate(blocks, start=2):
         x = outputs[-1]
-        if name.startswith('up'):  # of stages 2 to S - 1 the last ones take the first ones' outputs, the nearest first
+        if name.startswith('up'):  # the nearest block down first: of 13 stages 8 takes 6, 9 takes 5, ...
             x = x + outputs[2 * num_gcn + 5 - number]
         outputs.append(x + stage(stage(x, name + 'body.0.'), name + 'body.1.'))
     x = outputs[-1] + outputs[0] if wiring == 'released' else outputs[-1]
@@ -124,7 +132,8 @@ def sof(weights, temporal, spatial, topk):
     for number, kernel in enumerate((7, 5, 3)):
         name = f'stages.{number}.1.'
         assert weights[name + 'weight'].shape[2] == kernel
-        x = convolve(np.maximum(x, 0), weights[name + 'weight'], weights[name + 'bias'], before=kernel // 2, after=kernel // 2)
+        half = kernel // 2
+        x = convolve(np.maximum(x, 0), weights[name + 'weight'], weights[name + 'bias'], 1, half, half)
         features.append(strongest_half(x, 'signed' if topk == 'inside' else topk))
         if topk == 'inside':
             x = features[-1]

@@ -1,4 +1,4 @@
-"""Weights and windows that depend on a seed and names alone, and not on how torch begins: the pinned values stand on them."""
+"""Weights and windows that depend on a seed and on names alone, not on how torch begins them."""
 import zlib
 
 import numpy as np
@@ -11,8 +11,8 @@ NODE_N = {'h36m': 66, 'cmu': 75, '3dpw': 69}
 
 def sizes(dataset, **changes):
     """The paper's sizes of one dataset but for the width."""
-    return {'node_n': NODE_N[dataset], 'input_n': 10, 'output_n': OUTPUT_N[dataset], 'dct_n': 15, 'num_gcn': 4,
-            'd_model': 2, 'dropout': 0.0} | changes
+    return {'node_n': NODE_N[dataset], 'input_n': 10, 'output_n': OUTPUT_N[dataset], 'dct_n': 15,
+            'num_gcn': 4, 'd_model': 2, 'dropout': 0.0} | changes
 
 
 def draw_for(name, seed):
@@ -21,13 +21,13 @@ def draw_for(name, seed):
 
 
 def seeded_values(name, shape, seed):
-    """What stands in for a trained network's tensor: of such a size that every part is felt in the prediction."""
+    """Stands in for a trained network's tensor: of such a size that every part is felt."""
     draw, kind = draw_for(name, seed), name.rsplit('.', 1)[-1]
     if kind == 'running_mean':
         return draw.uniform(-0.5, 0.5, shape) + (120 if name.startswith('gate.') else 0)
     if kind == 'running_var':
         units = {'gate.norm': 80, 'sgcn.first.norm': 300, 'body.0.norm': 4, 'body.1.norm': 1.5}
-        unit = next(unit for part, unit in units.items() if part in name)
+        unit = next((unit for part, unit in units.items() if part in name), 1)
         return unit**2 * draw.uniform(0.3, 1.5, shape)
     if kind == 'adjacency':
         return np.eye(*shape) + draw.normal(0, 0.5, shape) / shape[0] ** 0.5
@@ -52,9 +52,10 @@ def seed_network(network, seed=0):
 
 
 def exact_transform(network, input_n, output_n):
-    """Puts the DCT into the network once more, in double precision, which it keeps in single precision; returns the network."""
+    """Puts the DCT, which the network keeps in single precision, into it in double precision; returns it."""
     basis = dct(np.eye(input_n + output_n), axis=0, norm='ortho')[: len(network.encoding)]
-    encoding = np.concatenate([basis[:, : input_n - 1], basis[:, input_n - 1 :].sum(1, keepdims=True)], axis=1)
+    held = basis[:, input_n - 1 :].sum(1, keepdims=True)
+    encoding = np.concatenate([basis[:, : input_n - 1], held], axis=1)
     for buffer, exact in ((network.encoding, encoding), (network.decoding, basis[:, input_n:])):
         exact = torch.from_numpy(exact)
         torch.testing.assert_close(buffer, exact, rtol=0, atol=1e-6)
@@ -65,7 +66,8 @@ def exact_transform(network, input_n, output_n):
 def seeded_motion(dataset, count, frames, seed=0):
     """(count, frames, N) poses in mm that move, each window at another speed."""
     draw = draw_for(f'motion {dataset}', seed)
-    rest = draw.normal(0, 300, (count, 1, NODE_N[dataset]))
+    node_n = NODE_N[dataset]
+    rest = draw.normal(0, 300, (count, 1, node_n))
     speed = draw.uniform(2, 12, (count, 1, 1))
-    steps = speed * (draw.normal(0, 1, (count, 1, NODE_N[dataset])) + draw.normal(0, 0.4, (count, frames, NODE_N[dataset])))
+    steps = speed * (draw.normal(0, 1, (count, 1, node_n)) + draw.normal(0, 0.4, (count, frames, node_n)))
     return torch.from_numpy(rest + steps.cumsum(1))

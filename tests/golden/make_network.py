@@ -2,7 +2,8 @@
 
     python tests/golden/make_network.py
 
-Run it only where the network is meant to compute something else from now on. It prints every value that changed.
+Run it only where the network is meant to compute something else from now on.
+It prints every value that changed.
 """
 import json
 import sys
@@ -13,7 +14,15 @@ import torch
 
 sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2])]
 
-from seeded import NODE_N, OUTPUT_N, draw_for, exact_transform, seed_network, seeded_motion, sizes  # noqa: E402
+from seeded import (  # noqa: E402
+    NODE_N,
+    OUTPUT_N,
+    draw_for,
+    exact_transform,
+    seed_network,
+    seeded_motion,
+    sizes,
+)
 
 from model.ksof import KSOF  # noqa: E402
 from model.losses import KSOFLoss  # noqa: E402
@@ -23,10 +32,11 @@ WINDOWS = 6
 
 
 def summary(name, values):
-    """Six numbers that change where any of the values does, (B, T, N): three sums with random weights, and three of them."""
+    """Six numbers that tell of a change in any of (B, T, N): three sums with random weights, three values."""
     values = values.detach().numpy()
     weights = draw_for(f'weights of {name}', 0).normal(0, values.size**-0.5, (3, *values.shape))
-    return [*np.tensordot(weights, values, axes=values.ndim).tolist(), *values[[0, 2, -1], [0, 3, -1], [0, 7, -1]].tolist()]
+    few = values[[0, 2, -1], [0, 3, -1], [0, 7, -1]]
+    return [*np.tensordot(weights, values, axes=values.ndim).tolist(), *few.tolist()]
 
 
 def pinned(dataset):
@@ -46,7 +56,8 @@ def pinned(dataset):
     terms.total.backward()
     found |= {f'loss: {name}': value.item() for name, value in terms._asdict().items()}
     for part in (network, criterion):
-        found |= {f'gradient: {name}': parameter.grad.norm().item() for name, parameter in part.named_parameters()}
+        found |= {f'gradient: {name}': parameter.grad.norm().item()
+                  for name, parameter in part.named_parameters()}
     norms = {name: buffer for name, buffer in network.named_buffers() if 'running' in name}
     return found | {f'after a step: {name}': buffer.norm().item() for name, buffer in norms.items()}
 
@@ -59,7 +70,8 @@ def main():
     for dataset, values in now.items():
         old = before.get(dataset, {})
         for name in sorted(old.keys() | values.keys()):
-            if name not in old or name not in values or not np.allclose(old[name], values[name], rtol=1e-9, atol=1e-9):
+            both = name in old and name in values
+            if not both or not np.allclose(old[name], values[name], rtol=1e-9, atol=1e-9):
                 print(f'{dataset}, {name}: {old.get(name, "nothing")} -> {values.get(name, "nothing")}')
                 changed += 1
     print(f'{changed} values changed')

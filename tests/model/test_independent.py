@@ -7,9 +7,11 @@ from seeded import NODE_N, exact_transform, seed_network, seeded_motion, sizes
 
 from model.ksof import KSOF
 
-OPTIONS = [{}, {'tcn_axis': 'coordinates'}, {'topk': 'magnitude'}, {'topk': 'packed'}, {'topk': 'inside'}, {'topk': 'off'},
-           {'wiring': 'inner'}, {'norm': 'layer'}, {'ktcn': False}, {'sgcn': False}, {'gates': False}, {'fusion': False},
-           {'fusion_residual': False}, {'gates': False, 'fusion': False}, {'dct_n': 1}, {'num_gcn': 1, 'wiring': 'inner'}]
+OPTIONS = [{}, {'tcn_axis': 'coordinates'}, {'topk': 'magnitude'}, {'topk': 'packed'}, {'topk': 'inside'},
+           {'topk': 'off'}, {'wiring': 'inner'}, {'norm': 'layer'}, {'ktcn': False}, {'sgcn': False},
+           {'gates': False}, {'fusion': False}, {'fusion_residual': False}, {'gates': False, 'fusion': False},
+           {'dct_n': 1}, {'num_gcn': 1, 'wiring': 'inner'}]
+NOT_FOR_NUMPY = ('node_n', 'input_n', 'd_model', 'dropout')
 
 
 @pytest.mark.parametrize('dataset', NODE_N)
@@ -21,7 +23,7 @@ def test_the_network_computes_what_plain_numpy_computes(dataset):
         with torch.no_grad():
             found = [part.numpy() for part in network(observed)]
         weights = {name: tensor.numpy() for name, tensor in network.state_dict().items()}
-        chosen = {name: value for name, value in settings.items() if name not in ('node_n', 'input_n', 'd_model', 'dropout')}
+        chosen = {name: value for name, value in settings.items() if name not in NOT_FOR_NUMPY}
         expected = predict(weights, observed.numpy(), **chosen)
         for name, own, other in zip(('fused', 'K-TCN', 'S-GCN'), found, expected, strict=True):
             np.testing.assert_allclose(own, other, rtol=0, atol=1e-6, err_msg=f'{options}: {name}')
