@@ -70,24 +70,23 @@ def starts_of(dataset, lengths, protocol):
     return [(np.random.RandomState(1234567890).randint(40, end + 1, size=count)).tolist() for end in last]
 
 
-def expected_rows(dataset, root, lists, protocol):
+def expected_rows(dataset, sequences, lists, protocol):
     """baseline -> action or 'avg' -> MPJPE in mm at each predicted frame; and the number of windows of each action."""
     rows, counts = {'zero velocity': {}, 'constant velocity': {}}, {}
-    for action, sequences in sequences_of(dataset, root, lists).items():
+    steps = np.arange(1, OUTPUT_N[dataset] + 1)[:, None, None]
+    for action, own_sequences in sequences.items():
         errors = {name: [] for name in rows}
-        starts = starts_of(dataset, [len(sequence) for sequence in sequences], protocol)
-        for sequence, own in zip(sequences, starts, strict=True):
-            for start in own:
-                window = sequence[start:start + INPUT_N + OUTPUT_N[dataset]]
-                seen, truth = window[:INPUT_N], window[INPUT_N:]
-                for name, speed in (('zero velocity', 0), ('constant velocity', 1)):
-                    steps = np.arange(1, len(truth) + 1)[:, None, None]
-                    guess = seen[-1] + speed * steps * (seen[-1] - seen[-2])
-                    scored = truth.copy()
-                    scored[:, lists['predicted']] = guess[:, lists['predicted']]
-                    for joint, source in zip(lists['copied'], lists['copied_from'], strict=True):
-                        scored[:, joint] = guess[:, source]
-                    errors[name].append(np.sqrt(((scored - truth) ** 2).sum(-1)).mean(-1))
+        starts = starts_of(dataset, [len(sequence) for sequence in own_sequences], protocol)
+        for sequence, own in zip(own_sequences, starts, strict=True):
+            windows = np.stack([sequence[start:start + INPUT_N + OUTPUT_N[dataset]] for start in own])
+            seen, truth = windows[:, :INPUT_N], windows[:, INPUT_N:]  # (W, T, J, 3)
+            for name, speed in (('zero velocity', 0), ('constant velocity', 1)):
+                guess = seen[:, -1:] + speed * steps * (seen[:, -1:] - seen[:, -2:-1])
+                scored = truth.copy()
+                scored[:, :, lists['predicted']] = guess[:, :, lists['predicted']]
+                for joint, source in zip(lists['copied'], lists['copied_from'], strict=True):
+                    scored[:, :, joint] = guess[:, :, source]
+                errors[name] += list(np.sqrt(((scored - truth) ** 2).sum(-1)).mean(-1))
         counts[action] = sum(len(own) for own in starts)
         for name in rows:
             rows[name][action] = np.mean(errors[name], axis=0)
@@ -102,12 +101,13 @@ def test_rows_equal_the_protocols_written_out(dataset, request, golden_path, tmp
     lists = json.loads((golden_path / 'skeletons.json').read_text())[dataset]
     script = importlib.import_module(MAINS[dataset])
     settings = '--cuda_idx cpu --d_model 1 --num_gcn 1 --dct_n 5 --topk off --test_batch_size 256 --epoch 1 --skip_rate 100'
+    sequences = sequences_of(dataset, root, lists)
     command = ['--data_dir', str(root), '--exp', str(tmp_path / 'run'), *settings.split()]
     for protocol in ('all', '256', '8'):
         evaluate = ['--is_eval', '--test_sample_num', protocol] if protocol != 'all' else []
         assert script.main(script.DATASET, script.DEFAULTS, command + evaluate) == 0
         results = json.loads((tmp_path / 'run' / 'results.json').read_text())
-        expected, counts = expected_rows(dataset, root, lists, protocol)
+        expected, counts = expected_rows(dataset, sequences, lists, protocol)
         assert results['protocol'] == protocol and results['windows'] == counts
         for name, table in expected.items():
             assert list(results['methods'][name]) == list(table)

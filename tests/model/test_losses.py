@@ -123,3 +123,59 @@ def test_the_total_is_the_sum_of_its_addends_and_the_logarithms():
     addends = criterion.addends(means)
     assert set(addends) == {'fused', 'spatial', 'temporal', 'jps', 'velocity', 'paths'}
     assert total.item() == pytest.approx(sum(addends.values()).item() + math.log(25) * 1.5, rel=1e-5)
+
+
+def plain_mean(predicted, truth, frames=None):
+    """MPJPE by loops over windows, frames and joints; of the given frames."""
+    frames = range(len(truth[0])) if frames is None else frames
+    distances = [math.dist(p[t][j : j + 3], g[t][j : j + 3])
+                 for p, g in zip(predicted, truth, strict=True) for t in frames for j in range(0, len(g[t]), 3)]
+    return sum(distances) / len(distances)
+
+
+def steps_of(poses):
+    return [[[b - a for a, b in zip(*pair, strict=True)] for pair in zip(window, window[1:], strict=False)]
+            for window in poses]
+
+
+def test_every_addend_of_the_loss_by_hand_with_all_three_predictions_different():
+    generator = torch.Generator().manual_seed(0)
+    truth, fused, temporal, spatial = 10 * torch.randn(4, 2, 5, 6, generator=generator, dtype=torch.double)
+    criterion = KSOFLoss(3.0, 2.0, 0.7, path_weight=0.1).double()
+    torch.nn.init.constant_(criterion.log_a, math.log(2))
+    torch.nn.init.constant_(criterion.log_b, math.log(3))
+    means = criterion.means(Prediction(fused, temporal, spatial), truth)
+    truth, fused, temporal, spatial = (poses.tolist() for poses in (truth, fused, temporal, spatial))
+    l_k, l_s, still = plain_mean(temporal, truth), plain_mean(spatial, truth), torch.zeros(2, 3, 6).tolist()
+    shares = [k**-0.7 for k in range(1, 6)]
+    near = sum(share * plain_mean(fused, truth, [t]) for t, share in enumerate(shares)) / sum(shares)
+    jps = plain_mean(steps_of(steps_of(fused)), still)
+    expected = {'fused': near, 'spatial': l_s / 8, 'temporal': l_k**2 / 18, 'jps': 3 * jps**2 / 18,
+                'velocity': 2 * plain_mean(steps_of(fused), steps_of(truth)), 'paths': 0.1 * (l_k + l_s)}
+    found = {name: addend.item() for name, addend in criterion.addends(means).items()}
+    assert found == pytest.approx(expected, rel=1e-9)
+    total = sum(expected.values()) + math.log(2) + math.log(3)
+    terms = criterion.combine(means)
+    assert [term.item() for term in terms] == pytest.approx(
+        [total, plain_mean(fused, truth), l_k, l_s, jps, 2, 3], rel=1e-9)
+
+
+def test_the_velocity_weight_is_on_the_fused_prediction_and_not_on_a_path():
+    truth, fused = torch.randn(2, 2, 5, 6)
+    other = Prediction(fused, fused + torch.arange(5.0)[:, None], fused - torch.arange(5.0)[:, None])
+    criterion = KSOFLoss(velocity_weight=2.0)
+    same = criterion.addends(criterion.means(Prediction(fused, fused, fused), truth))['velocity']
+    assert torch.equal(criterion.addends(criterion.means(other, truth))['velocity'], same)
+
+
+def test_a_weight_of_zero_drops_its_term():
+    criterion = KSOFLoss(jps_weight=0.0)
+    truth, predicted = torch.randn(2, 2, 5, 6)
+    addends = criterion.addends(criterion.means(Prediction(predicted, predicted, predicted), truth))
+    assert addends.keys() == {'fused', 'spatial', 'temporal', 'jps'} and addends['jps'] == 0
+
+
+def test_a_and_b_stay_where_they_begin_where_they_are_not_learned():
+    learned, fixed = KSOFLoss(), KSOFLoss(learned_weights=False)
+    assert learned.log_a.requires_grad and learned.log_b.requires_grad
+    assert not fixed.log_a.requires_grad and not fixed.log_b.requires_grad

@@ -1,0 +1,270 @@
+"""What a run chooses, seen from outside: epoch, rate, windows, and what is decayed, clipped and averaged.
+
+Two small runs of the CMU main are watched through torch's own hooks. Their recordings swing where they are
+trained on and stand still where they are validated: the longer a run trains, the worse it is on validation.
+"""
+import csv
+import json
+import math
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn.modules.module import register_module_forward_pre_hook
+from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
+
+import main_cmu_3d
+from model.ksof import KSOF
+from utils.common import checkpoint
+from utils.data.cmu import ACTIONS
+from utils.data.windows import Windows
+from utils.train.engine import epoch_order
+from utils.train.optimizer import build_ema, build_optimizer, draw_weights, learning_rate_factor
+
+SMALL = '--d_model 1 --num_gcn 1 --dct_n 8 --output_n 10 --skip_rate 4 --batch_size 18 --test_batch_size 64 ' \
+    '--cuda_idx cpu --lr_now 0.01'
+CHANGED = '--epoch 3 --warmup_steps 5 --clip_norm 0.5 --dropout 0.3 --mirror 0.5 --reverse 0.5 --stretch 0.3 ' \
+    '--shift 10'
+DRAWN = '--epoch 2 --warmup_steps 0 --clip_norm 1e6 --optimizer adamw --weight_decay 0.5 --balance 1 ' \
+    '--average 0.5 --no_test'
+STEPS = 4  # of 80 windows 72 make four steps of 18
+
+
+def write_recordings(root):
+    """Three basketball recordings and one of each other action: 51 frames swing, then 20 stand still."""
+    for part, still in (('train', 100), ('test', 142)):
+        actions = [*ACTIONS, 'basketball', 'basketball'] if part == 'train' else ACTIONS
+        for number, action in enumerate(actions):
+            draw = np.random.RandomState(number)
+            time = np.minimum(np.arange(142), still)[:, None]
+            period, phase = draw.uniform(30, 90, 117), draw.uniform(0, 1, 117)
+            angles = 0.4 * np.sin(2 * np.pi * (time / period + phase))
+            folder = root / 'cmu_mocap' / part / action
+            folder.mkdir(parents=True, exist_ok=True)
+            np.savetxt(folder / f'{action}_{1 + max(0, number - 7)}.txt', angles, fmt='%.5f', delimiter=',')
+
+
+class Watched:
+    """A run and what torch's hooks saw of it, in order: calls of the network, optimizer steps, windows."""
+
+    def __init__(self, root, folder, words):
+        self.folder = folder
+        self.words = ['--data_dir', str(root), '--exp', str(folder), *SMALL.split(), *words.split()]
+        self.calls, self.steps, self.taken = [], [], []
+        take = Windows.batch
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv('XDG_CACHE_HOME', str(root / 'cache'))
+            patch.setattr(Windows, 'batch',
+                          lambda own, index: (self.taken.append(index), take(own, index))[1])
+            hooks = [register_module_forward_pre_hook(self.call),
+                     register_optimizer_step_pre_hook(self.before_step),
+                     register_optimizer_step_post_hook(self.after_step)]
+            self.main()
+            for hook in hooks:
+                hook.remove()
+        self.history = [{name: float(value) for name, value in row.items()}
+                        for row in csv.DictReader((folder / 'history.csv').open())]
+
+    def main(self, *more):
+        assert main_cmu_3d.main(main_cmu_3d.DATASET, main_cmu_3d.DEFAULTS, [*self.words, *more]) == 0
+
+    def call(self, module, given):
+        if isinstance(module, KSOF):
+            self.calls.append((module.training, given[0].clone()))
+
+    def before_step(self, optimizer, *_):
+        parameters = [p for group in optimizer.param_groups for p in group['params']]
+        self.steps.append(SimpleNamespace(
+            rates={group['lr'] for group in optimizer.param_groups}, groups=optimizer.param_groups,
+            training=self.calls[-1][0], windows=self.taken[-1], call=len(self.calls) - 1,
+            before=[p.detach().clone() for p in parameters],
+            gradients=[torch.zeros_like(p) if p.grad is None else p.grad.clone() for p in parameters]))
+
+    def after_step(self, optimizer, *_):
+        parameters = [p for group in optimizer.param_groups for p in group['params']]
+        self.steps[-1].after = [p.detach().clone() for p in parameters]
+
+
+@pytest.fixture(scope='module')
+def data(tmp_path_factory):
+    root = tmp_path_factory.mktemp('choices')
+    write_recordings(root)
+    return root
+
+
+@pytest.fixture(scope='module')
+def changed(data):
+    """A run whose training windows are changed, with warm-up and dropout, scored on the test split."""
+    return Watched(data, data / 'changed', CHANGED)
+
+
+@pytest.fixture(scope='module')
+def drawn(data):
+    """A run without warm-up whose windows are drawn by action and whose weights are decayed and averaged."""
+    return Watched(data, data / 'drawn', DRAWN)
+
+
+def test_the_best_epoch_is_that_of_the_lowest_validation_error_and_not_of_training(changed):
+    best = min(changed.history, key=lambda entry: entry['validation'])
+    trained_best = min(changed.history, key=lambda entry: entry['fused'])
+    assert best['epoch'] != trained_best['epoch'] and best['epoch'] < 3, 'the recordings do not make them differ'
+    saved = checkpoint.load(changed.folder / 'ckpt_best.pth.tar')
+    assert saved['epoch'] == best['epoch'] == saved['best']['epoch']
+    assert json.loads((changed.folder / 'results.json').read_text())['epoch'] == best['epoch']
+
+
+def test_what_is_scored_is_ckpt_best_and_not_ckpt_last(changed, tmp_path, monkeypatch):
+    monkeypatch.setenv('XDG_CACHE_HOME', str(changed.folder.parent / 'cache'))
+    after_training = json.loads((changed.folder / 'results.json').read_text())['methods']
+    changed.main('--is_eval')
+    assert json.loads((changed.folder / 'results.json').read_text())['methods'] == after_training
+    for name, same in (('best', True), ('last', False)):
+        path = changed.folder / f'ckpt_{name}.pth.tar'
+        changed.main('--is_eval', '--ckpt', str(path), '--exp', str(tmp_path / name))
+        found = json.loads((tmp_path / name / 'results.json').read_text())['methods']
+        assert (found == after_training) == same, name
+
+
+def test_validation_windows_are_never_augmented(changed):
+    seen = [poses for training, poses in changed.calls if not training and len(poses) == 10]  # 10 recordings
+    assert len(seen) == 3
+    assert all(torch.equal(poses, seen[0]) for poses in seen)
+    assert torch.equal(seen[0], seen[0][:, :1].expand_as(seen[0])), 'the recordings stand still there'
+    trained = torch.cat([poses for training, poses in changed.calls if training])
+    assert trained.diff(dim=1).abs().sum((1, 2)).min() > 0
+
+
+def test_every_step_trains_in_training_mode_also_after_a_validation(changed, drawn):
+    assert [step.training for step in changed.steps] == [True] * 3 * STEPS
+    assert [step.training for step in drawn.steps] == [True] * 2 * STEPS
+    assert any(not training for training, _ in changed.calls[: changed.steps[STEPS].call])
+
+
+def test_an_epoch_is_its_steps_then_validation(changed):
+    first_of_epoch = [changed.steps[STEPS * epoch].call for epoch in range(3)]
+    for start in first_of_epoch:
+        modes = [training for training, _ in changed.calls[start:][: STEPS + 1]]
+        assert modes == [True] * STEPS + [False]
+    assert [entry['epoch'] for entry in changed.history] == [1, 2, 3]
+
+
+def test_an_epoch_takes_no_window_twice_in_an_order_of_its_own_and_leaves_the_incomplete_batch(changed):
+    taken = [step.windows for step in changed.steps]
+    epochs = [torch.cat(taken[first : first + STEPS]).tolist() for first in (0, STEPS, 2 * STEPS)]
+    for order in epochs:
+        assert len(order) == len(set(order)) == 72 and set(order) <= set(range(80))
+    assert epochs[0] != epochs[1] != epochs[2] and sorted(epochs[0]) != epochs[0]
+
+
+def test_the_order_is_a_function_of_seed_and_epoch_alone():
+    order = epoch_order(30, seed=3, epoch=2)
+    assert sorted(order.tolist()) == list(range(30))
+    torch.manual_seed(1)
+    assert torch.equal(order, epoch_order(30, seed=3, epoch=2))
+    assert not torch.equal(order, epoch_order(30, seed=3, epoch=3))
+    assert not torch.equal(order, epoch_order(30, seed=2, epoch=2))
+
+
+def rates(run):
+    assert all(len(step.rates) == 1 for step in run.steps)
+    return [rate for step in run.steps for rate in step.rates]
+
+
+def test_the_rate_warms_up_linearly_then_falls_by_a_cosine_over_the_whole_run(changed, drawn):
+    assert rates(changed)[:6] == pytest.approx([0.01 * k / 6 for k in range(1, 7)])
+    left = [0.01 * (0.01 + 0.99 * (1 + math.cos(math.pi * k / 7)) / 2) for k in range(7)]  # 12 steps, 5 before
+    assert rates(changed)[5:] == pytest.approx(left)
+    whole = [0.01 * (0.01 + 0.99 * (1 + math.cos(math.pi * k / 8)) / 2) for k in range(8)]  # no warm-up
+    assert rates(drawn) == pytest.approx(whole)
+    assert rates(drawn)[4] == pytest.approx(0.00505)
+    after_the_last = [run.history[-1]['lr'] for run in (changed, drawn)]
+    assert after_the_last == pytest.approx([0.0001, 0.0001])  # 1 % of --lr_now
+
+
+@pytest.mark.parametrize('warmup, total', [(0, 100), (200, 1000)])
+def test_the_rate_at_the_first_middle_and_last_step(warmup, total):
+    def factor(step):
+        return learning_rate_factor(step, warmup=warmup, total=total, end=0.01)
+
+    assert factor(0) == pytest.approx(1 / (warmup + 1)) and factor(warmup) == 1
+    assert factor((warmup + total) // 2) == pytest.approx(0.505)
+    assert factor(total) == pytest.approx(0.01) and factor(total + 5) == pytest.approx(0.01)
+
+
+def norm(tensors):
+    return math.sqrt(sum(float(tensor.double().square().sum()) for tensor in tensors))
+
+
+def test_the_gradient_of_all_parameters_together_is_clipped_at_clip_norm(changed, drawn):
+    assert [norm(step.gradients) for step in changed.steps] == pytest.approx([0.5] * 3 * STEPS, rel=1e-3)
+    assert min(norm(step.gradients) for step in drawn.steps) > 0.6, 'without a clip they are longer'
+    for step in changed.steps:  # a and b are clipped with the rest
+        assert norm(step.gradients[-2:]) > 0 and [p.numel() for p in step.before[-2:]] == [1, 1]
+
+
+def test_adamw_decays_every_weight_but_never_a_and_b(drawn):
+    step = drawn.steps[0]
+    network = len(step.groups[0]['params'])
+    assert len(step.before) == network + 2
+    of_parameters = zip(step.before, step.gradients, step.after, strict=True)
+    for place, (before, gradient, after) in enumerate(of_parameters):
+        kept = 1 - 0.01 * 0.5 if place < network else 1  # 1 - rate x --weight_decay
+        expected = kept * before - 0.01 * gradient / (gradient.abs() + 1e-8)  # what Adam's first step is
+        torch.testing.assert_close(after, expected, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize('name, kind', [('adam', torch.optim.Adam), ('adamw', torch.optim.AdamW)])
+def test_the_optimizer_is_the_one_that_is_named_and_weight_decay_is_not_on_the_loss(name, kind):
+    network, loss = nn.Linear(2, 2), nn.Linear(1, 1)
+    settings = SimpleNamespace(optimizer=name, lr_now=0.3, weight_decay=0.2)
+    optimizer = build_optimizer(network, loss, settings)
+    assert type(optimizer) is kind
+    decay = {id(p): group['weight_decay'] for group in optimizer.param_groups for p in group['params']}
+    assert decay == {**{id(p): 0.2 for p in network.parameters()}, **{id(p): 0.0 for p in loss.parameters()}}
+    assert all(group['lr'] == 0.3 and group['betas'] == (0.9, 0.999) for group in optimizer.param_groups)
+
+
+def test_a_and_b_are_learned(drawn):
+    for first, last in zip(drawn.steps[0].before[-2:], drawn.steps[-1].after[-2:], strict=True):
+        assert not torch.equal(first, last)
+
+
+def test_balance_draws_small_actions_more_often_and_not_less(drawn):
+    """24 of 80 windows are basketball; at 1 each of the eight actions has an eighth of the 144 drawn ones."""
+    share = sum(int((step.windows < 24).sum()) for step in drawn.steps) / 144
+    assert 0.06 < share < 0.2
+
+
+@pytest.mark.parametrize('power, expected', [(0.5, [0.5] * 4 + [1.0]), (1.0, [0.25] * 4 + [1.0])])
+def test_a_window_is_drawn_by_one_over_its_actions_windows_to_the_power_of_balance(power, expected):
+    windows = SimpleNamespace(action_index=torch.tensor([2, 2, 2, 2, 0]))
+    assert draw_weights(windows, power).tolist() == pytest.approx(expected)
+
+
+def test_the_ema_after_three_steps_by_hand():
+    model = nn.Linear(1, 1, bias=False)
+    average = build_ema(model, 0.998)
+    for value in (1.0, 4.0, 13.0):
+        nn.init.constant_(model.weight, value)
+        average.update_parameters(model)
+    after_two = 1 * 2 / 11 + 4 * 9 / 11  # the decay after n steps is (1 + n) / (10 + n), up to 0.998
+    assert average.module.weight.item() == pytest.approx(after_two * 3 / 12 + 13 * 9 / 12, rel=1e-6)
+    average.n_averaged.fill_(10**6)
+    before = average.module.weight.item()
+    average.update_parameters(model)
+    assert average.module.weight.item() == pytest.approx(0.998 * before + 0.002 * 13, rel=1e-6)
+
+
+def test_the_ema_of_a_run_is_what_is_saved_and_training_goes_on_with_the_weights(drawn):
+    names = [name for name, _ in KSOF(node_n=75, input_n=10, output_n=10, dct_n=8, num_gcn=1, d_model=1,
+                                      dropout=0).named_parameters()]
+    average = drawn.steps[0].after
+    for count, step in enumerate(drawn.steps[1:], start=1):
+        decay = min(0.5, (1 + count) / (10 + count))
+        average = [decay * mean + (1 - decay) * now for mean, now in zip(average, step.after, strict=True)]
+    saved = checkpoint.load(drawn.folder / 'ckpt_last.pth.tar')
+    for name, mean, now in zip(names, average, drawn.steps[-1].after, strict=False):
+        torch.testing.assert_close(saved['model'][name], mean, rtol=1e-4, atol=1e-6, msg=name)
+        assert torch.equal(saved['average']['model'][name], now)
