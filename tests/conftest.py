@@ -1,5 +1,7 @@
 import os
+import re
 import runpy
+import shlex
 import sys
 from pathlib import Path
 
@@ -99,6 +101,18 @@ def command(sample_cmu, tmp_path):
     from utils.run import main
 
     return lambda *more: main(DATASET, DEFAULTS, ['--data_dir', str(sample_cmu), *TINY, '--exp', str(tmp_path / 'run'), *more])
+
+
+def paper_lines():
+    """The paper's three command lines as README.md shows them: their words by the main's file name, the data called DATA."""
+    block = (PROJECT / 'README.md').read_text().split("The paper's three command lines:")[1].split('```')[1]
+    lines = block.removeprefix('sh\n').replace('\\\n', ' ').strip().splitlines()
+    return {words[1]: words[1:] for words in map(shlex.split, lines)}
+
+
+def numbers(page):
+    """The decimal numbers of a page, sorted: the same whether it is written as Markdown or for a terminal."""
+    return sorted(re.findall(r'\d+\.\d\d\b', page))
 
 
 def weights(folder, name='ckpt_last.pth.tar'):

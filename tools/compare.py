@@ -17,7 +17,8 @@ from utils.common.cli import run_tool, tool_parser
 from utils.common.errors import InputError
 from utils.common.files import write_text
 from utils.evaluate.symmetry import scored_network
-from utils.report.comparison import Run, load_runs, markdown, restrict, shared_actions
+from utils.report import tables
+from utils.report.comparison import Run, blocks, load_runs, restrict, shared_actions
 
 MEASURED = 50  # windows whose time is taken
 
@@ -47,11 +48,11 @@ def main(argv: Sequence[str] | None) -> None:
         actions = [arguments.action]
     facts = run_facts(runs, arguments.latency)  # before the runs are cut down to shared actions
     runs = restrict(runs, actions)
-    text = markdown(runs, facts, every_action=every, only=arguments.published)
-    print(text, end='')
+    page = blocks(runs, facts, every_action=every, only=arguments.published)
+    print(tables.terminal(page), end='')
     if arguments.out:
         arguments.out.mkdir(parents=True, exist_ok=True)
-        write_text(arguments.out / 'compare.md', text)
+        write_text(arguments.out / 'compare.md', tables.markdown(page))
         draw(runs, arguments.published, arguments.out / 'compare.png')
 
 
@@ -65,7 +66,7 @@ def draw(runs: list[Run], published: list[str], path: Path) -> None:
         print(f'no {path.name}: matplotlib is not installed (pip install matplotlib)', file=sys.stderr)
 
 
-def run_facts(runs: Sequence[Run], with_latency: bool) -> list[list[str]]:
+def run_facts(runs: Sequence[Run], with_latency: bool) -> tables.Table:
     """The runs themselves: what they were tested on, how large and how fast they are."""
     cells = [['run', 'frames', 'test windows', 'actions', 'epoch', 'parameters', 'windows/s in training']]
     if with_latency:
@@ -75,14 +76,14 @@ def run_facts(runs: Sequence[Run], with_latency: bool) -> list[list[str]]:
         model = model_of(run) if run.options else None
         speed = run.windows_per_s
         cells.append([run.name, f'{results.input_n} + {results.output_n}',
-                      f'{results.protocol}: {sum(results.windows.values())}' + (' (sample)' if results.sample else ''),
+                      f'{results.protocol}: {sum(results.windows.values())}',
                       f'{len(results.windows)} of {len(results.reader.actions)}' if results.has_actions else '-',
                       f'{results.epoch}' + (f' of {len(run.history)}' if run.history else ''),
                       f'{sum(p.numel() for p in model.parameters()) / 1e6:.2f} M' if model else '-',
                       f'{speed:.0f}' if speed else '-'])
         if with_latency:
             cells[-1].append(f'{latency_ms(model, results.input_n, results.reader.skeleton.node_n):.1f}' if model else '-')
-    return cells
+    return tables.Table(cells)
 
 
 def model_of(run: Run) -> nn.Module:

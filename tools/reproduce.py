@@ -1,57 +1,47 @@
 """Train and evaluate the three datasets at the paper's settings, one after another, and write the paper's tables as one page.
 
-Given again, the command goes on where it stopped: finished runs are only evaluated. Options of the mains are passed on to all
-three (--epoch 10, --cuda_idx cpu, --allow_missing, ...).
+Each dataset is trained by its main without options: the defaults are the paper's settings. Given again, the command goes on
+where it stopped: finished runs are only evaluated. A dataset that fails does not stop the others. Options of the mains are
+passed on to all three (--epoch 10, --cuda_idx cpu, --allow_missing, ...).
 """
 import argparse
 import logging
 import sys
-import traceback
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import opt
-import utils.run
-from utils.common import checkpoint
+import torch
+
+import main_3dpw
+import main_cmu_3d
+import main_h36m
+from tools.series import PlannedRun, begun_run, do_runs, fail_if_any, plan_run, read_words, refuse_own
+from utils.common.checkpoint import Checkpoint
 from utils.common.cli import log_to_terminal, run_tool, tool_parser
+from utils.common.environment import environment
 from utils.common.errors import InputError
 from utils.common.files import write_text
 from utils.common.run_folder import RUNS
 from utils.data.dataset import Dataset, find_root, missing_files
-from utils.data.lookup import DATASETS
 from utils.data.marker import is_sample
-from utils.report import paper
 from utils.report.reproduction import Section, page
 
 log = logging.getLogger('ksof')
+MAINS = {main.DATASET.name: main for main in (main_h36m, main_cmu_3d, main_3dpw)}  # their defaults are the paper's settings
 OURS = ('--data_dir', '--exp', '--is_load', '--is_eval', '--ckpt')  # decided here for each run
-
-
-@dataclass(frozen=True)
-class Plan:
-    """One dataset's run: its options, the words that give them, and whether it has begun or is done."""
-
-    reader: Dataset
-    words: list[str]
-    folder: Path
-    begun: bool
-    done: bool
 
 
 def parse_arguments(argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]]:
     parser = tool_parser(__doc__)
     parser.add_argument('data', metavar='DATA', help='dataset root with h36m/, cmu_mocap/, 3dpw/, or those that there are')
-    parser.add_argument('--only', metavar='DATASET', nargs='+', choices=tuple(DATASETS), default=list(DATASETS),
+    parser.add_argument('--only', metavar='DATASET', nargs='+', choices=tuple(MAINS), default=list(MAINS),
                         help='leave out the others of h36m, cmu and 3dpw')
     parser.add_argument('--runs', metavar='DIR', type=Path, default=RUNS, help='where the run folders are')
     parser.add_argument('--out', metavar='FILE', type=Path, help='the page (default: reproduce.md beside the run folders)')
     arguments, more = parser.parse_known_args(argv)
-    for word in more:
-        if word.split('=')[0] in OURS:
-            raise InputError(f'{word}: is set for each dataset by this tool; leave it out')
+    refuse_own(more, OURS, 'dataset')
     if not Path(arguments.data).is_dir():
         raise InputError(f'{arguments.data}: no such folder; DATA comes first, options after it')
     arguments.out = arguments.out or arguments.runs / 'reproduce.md'
@@ -61,72 +51,64 @@ def parse_arguments(argv: Sequence[str] | None) -> tuple[argparse.Namespace, lis
 def main(argv: Sequence[str] | None) -> None:
     arguments, more = parse_arguments(argv)
     log_to_terminal()
-    plans: dict[str, Plan] = {}
-    sections = {name: Section(DATASETS[name], None, 'left out with --only') for name in DATASETS}
+    plans: dict[str, PlannedRun] = {}
+    sections = {name: section_of(name, None, 'left out with --only') for name in MAINS}
     for name in arguments.only:
+        dataset = MAINS[name].DATASET
         try:
-            root = find_root(arguments.data, DATASETS[name])
+            root = find_root(arguments.data, dataset)
         except InputError as error:
-            log.warning('%s is skipped: %s', DATASETS[name].title, error)
-            sections[name] = Section(DATASETS[name], None, f'not in {arguments.data}')
+            log.warning('%s is skipped: %s', dataset.title, error)
+            sections[name] = section_of(name, None, f'not in {arguments.data}')
             continue
-        plans[name] = make_plan(name, root, arguments, more)  # whatever can be seen to be wrong is, before days of training
-        sections[name] = Section(DATASETS[name], plans[name].folder, 'not yet trained')
+        plans[name] = plan_dataset(name, root, arguments, more)  # what can be seen to be wrong is, before days of training
+        sections[name] = section_of(name, plans[name].folder, 'not yet trained')
     if not plans:
         raise InputError(f'{arguments.data}: none of the datasets is there; see docs/data.md for where each goes')
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    failed = []
-    for name, plan in plans.items():
-        code = reproduce(plan)
-        sections[name] = Section(plan.reader, plan.folder, '' if code == 0 else 'failed: see the messages of the run')
-        if code >= 128:  # a signal
-            print('stopped: the same command goes on from here', file=sys.stderr)
-            raise SystemExit(code)
+    words, failed = ['tools/reproduce.py', arguments.data, *more], []
+    for plan, code in do_runs(list(plans.values()), evaluate_finished=True):
+        name = plan.dataset.name
         failed += [name] if code else []
-        write_text(arguments.out, page(list(sections.values()), arguments.data, more))
+        sections[name] = section_of(name, plan.folder, 'failed: see the messages of the run' if code else '')
+        write_text(arguments.out, page(list(sections.values()), words, more, machine()))
     print(f'written: {arguments.out}')
-    if failed:
-        print(f'error: {len(failed)} of {len(plans)} datasets failed: {", ".join(failed)}', file=sys.stderr)
-        raise SystemExit(1)
+    fail_if_any(failed, len(plans), 'datasets')
 
 
-def make_plan(name: str, root: Path, arguments: argparse.Namespace, more: list[str]) -> Plan:
-    """What is to be done for one dataset. InputError if an option, a missing file or an earlier run stands against it."""
-    reader, sample = DATASETS[name], is_sample(root)
-    words = [*paper.command(name, arguments.data)[1:], *more]
-    options = opt.parse(reader.name, reader.title, {}, node_n=reader.skeleton.node_n, argv=words)
-    folder = (arguments.runs / (options.exp + ('_sample' if sample else ''))).resolve()
+def section_of(name: str, folder: Path | None, why_not: str) -> Section:
+    """A dataset's section of the page."""
+    return Section(MAINS[name].DATASET, f'{MAINS[name].__name__}.py', folder, why_not)
+
+
+def machine() -> dict[str, object]:
+    """Names and versions of what this runs on."""
+    return {'GPU': torch.cuda.get_device_name() if torch.cuda.is_available() else 'none',
+            **{name: value for name, value in environment().items() if name != 'threads'}}
+
+
+def plan_dataset(name: str, root: Path, arguments: argparse.Namespace, more: list[str]) -> PlannedRun:
+    """The run of one dataset. Raises InputError if an option, a missing file or an earlier run stands against it."""
+    dataset, defaults, sample = MAINS[name].DATASET, MAINS[name].DEFAULTS, is_sample(root)
+    words = ['--data_dir', arguments.data, *more]
+    settings = read_words(dataset, defaults, words)
     for split in ('train', 'validation', 'test'):
-        missing_files(reader, root, split, allow=options.allow_missing)
-    begun = (folder / checkpoint.LAST).exists()
-    done = False
-    if begun:
-        state, path = checkpoint.load_last(folder)
-        checkpoint.check_settings(opt.completed(state['options']), vars(options), ('epoch', *opt.SHAPE, *opt.TRAINING), path)
-        if trained_on_sample(state, reader) not in (sample, None):
-            raise InputError(f'{path}: was trained on {state["options"]["data_dir"]}; one of that and {root} is sample motion, '
-                             'the other is not: move that run away')
-        done = state['epoch'] >= options.epoch
-    return Plan(reader, [*words, '--exp', str(folder)], folder, begun, done)
+        missing_files(dataset, root, split, allow=settings['allow_missing'])
+    folder = (arguments.runs / (settings['exp'] + ('_synthetic' if sample else ''))).resolve()
+    plan = plan_run(dataset.title, dataset, defaults, words, folder)
+    state = begun_run(folder)
+    if state and trained_on_sample(state, dataset) not in (sample, None):
+        raise InputError(f'{folder}: was trained on {state["options"]["data_dir"]}; one of that and {root} is synthetic motion, '
+                         'the other is not: move that run away')
+    return plan
 
 
-def trained_on_sample(state: checkpoint.Checkpoint, reader: Dataset) -> bool | None:
-    """Whether a run was trained on sample motion, None if its data is no longer there to see."""
+def trained_on_sample(state: Checkpoint, dataset: Dataset) -> bool | None:
+    """Whether a run was trained on synthetic motion, None if its data is no longer there to see."""
     try:
-        return is_sample(find_root(state['options'].get('data_dir', ''), reader))
+        return is_sample(find_root(state['options'].get('data_dir', ''), dataset))
     except InputError:
         return None
-
-
-def reproduce(plan: Plan) -> int:
-    """Train, go on training, or only evaluate; the main's exit code. What nobody foresaw must not stop the other datasets."""
-    step = ['--is_eval'] if plan.done else ['--is_load'] if plan.begun else []
-    log.info('%s: %s', plan.reader.title, 'evaluating' if plan.done else 'going on' if plan.begun else 'training')
-    try:
-        return utils.run.main(plan.reader, {}, [*plan.words, *step])
-    except Exception:
-        traceback.print_exc()
-        return 1
 
 
 if __name__ == '__main__':

@@ -20,7 +20,7 @@ from utils.evaluate.scoring import evaluate
 from utils.pictures.scene import Scene, choose, scenes_of
 from utils.pictures.show import KINDS, check_kinds, show
 from utils.predict.trained import Trained, checkpoint_path, load_trained
-from utils.report.page import text_table
+from utils.report.tables import Table, aligned_table
 
 
 def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -117,7 +117,7 @@ def print_errors(scenes: list[Scene], indices: list[int]) -> None:
     for scene, index in zip(scenes, indices, strict=True):
         if (errors := scene.mpjpe) is not None:
             cells.append([scene.title, str(index), *(f'{errors[f]:.2f}' for f in frames), f'{errors.mean():.2f}'])
-    print(text_table(cells))
+    print(aligned_table(Table(cells, names=2)))
 
 
 if __name__ == '__main__':

@@ -18,16 +18,16 @@ from own_motion import bvh_text, world_positions
 from torch.distributed.run import get_args_parser
 
 import utils.run
-from tests.conftest import PROJECT, few_frames
+from tests.conftest import PROJECT, few_frames, paper_lines
+from tools.reproduce import MAINS
 from utils.common import checkpoint
 from utils.data.lookup import DATASETS
 from utils.data.synthetic import files as synthetic
 from utils.mocap.asf_amc import benchmark_rows, read_amc, read_asf
-from utils.report import paper
 
 DOCUMENTS = [PROJECT / 'README.md', *sorted((PROJECT / 'docs').glob('*.md'))]
 SHORT = ['--epoch', '1', '--skip_rate', '40', '--d_model', '1', '--num_gcn', '1', '--cuda_idx', 'cpu']
-TRAINING = (*paper.MAINS.values(), 'tools/reproduce.py')
+TRAINING = (*(f'{main.__name__}.py' for main in MAINS.values()), 'tools/reproduce.py')
 SOME = {'tools/benchmark.py': ['--quick', '--d_model', '1', '--dataset', 'cmu', '--cuda_idx', 'cpu'],
         'tools/gpu_check.py': ['--dataset', 'cmu'],
         'tools/ablate.py': [*SHORT, '--only', 'unchanged', 'dct_10', '--seeds', '0']}
@@ -74,8 +74,8 @@ def trained(tiny, tmp_path_factory):
 
     def folder(dataset):
         if not (root / dataset).exists():
-            words = [*paper.command(dataset, str(tiny))[1:], *SHORT, '--exp', str(root / dataset)]
-            assert utils.run.main(DATASETS[dataset], {}, words) == 0
+            words = ['--data_dir', str(tiny), *SHORT, '--exp', str(root / dataset)]
+            assert utils.run.main(DATASETS[dataset], MAINS[dataset].DEFAULTS, words) == 0
         return root / dataset
     return folder
 
@@ -219,9 +219,10 @@ python main_3dpw.py --data_dir data/mine --is_eval
 
 
 def test_the_papers_command_lines_are_shown_as_they_are():
+    lines = paper_lines()
+    assert list(lines) == ['main_h36m.py', 'main_cmu_3d.py', 'main_3dpw.py']
     for document in DOCUMENTS:
         for command in shown_commands(document.name, document.read_text()):
-            for dataset, main in paper.MAINS.items():
+            for main, line in lines.items():
                 if main in command.words and {'--num_gcn', '--lr_now', '--test_sample_num'} <= set(command.words):
-                    own = [word for word in command.words[1:] if word not in ('--is_eval', '--is_load')]
-                    assert own == paper.command(dataset, 'DATA'), command.place
+                    assert [word for word in command.words[1:] if word not in ('--is_eval', '--is_load')] == line, command.place

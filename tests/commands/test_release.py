@@ -10,7 +10,7 @@ from tools import release
 from utils.common import checkpoint
 from utils.common.cli import run_tool
 from utils.predict.trained import load_trained
-from utils.report.page import read_results
+from utils.report.page import markdown, read_results
 
 
 def test_a_released_run_scores_the_same_and_says_nothing_of_the_machine(command, tmp_path, capsys):
@@ -62,3 +62,9 @@ def test_what_the_project_gives_away(name):
     rows = list(csv.DictReader((folder / 'history.csv').open()))
     best = min(rows, key=lambda row: float(row['validation']))
     assert int(best['epoch']) == trained.epoch, 'the epoch is the best on validation data'
+
+
+@pytest.mark.parametrize('name', ['cmu_short', 'cmu_long'])
+def test_the_given_away_page_is_made_from_its_results(name):
+    folder = PROJECT / 'checkpoint' / name
+    assert (folder / 'results.md').read_text() == markdown(read_results(folder / 'results.json'))

@@ -8,11 +8,13 @@ import torch
 from torch import nn
 
 import utils.run
+from main_cmu_3d import DATASET, DEFAULTS
 from model.ksof import KSOF
 from model.losses import KSOFLoss
 from opt import PARTS
-from tests.conftest import TINY
+from tests.conftest import TINY, numbers
 from tools import ablate
+from tools.series import read_words
 from utils.common.cli import run_tool
 
 SIZES = {'node_n': 12, 'input_n': 10, 'output_n': 8, 'dct_n': 6, 'num_gcn': 1, 'd_model': 1, 'dropout': 0.0}
@@ -152,7 +154,8 @@ def test_the_table_of_changes_and_a_second_call_that_trains_nothing(compare, tmp
     chosen = ['--only', 'unchanged', 'topk_packed', 'd_model_x2', '--seeds', '0', '1', '--epoch', '2']
     code, out, err = compare(*chosen)
     assert code == 0, err
-    rows = rows_of(out)
+    page = tmp_path / 'runs' / 'ablations.md'
+    rows = rows_of(page.read_text())
     assert list(rows) == ['unchanged', 'topk_packed', 'd_model_x2']
     errors = {}
     for name, row in rows.items():
@@ -167,18 +170,53 @@ def test_the_table_of_changes_and_a_second_call_that_trains_nothing(compare, tmp
     assert rows['unchanged']['seed 0'] != rows['unchanged']['seed 1']
 
     monkeypatch.setattr(utils.run, 'main', None)  # would train
+    before = page.read_text()
     code, again, _ = compare(*chosen)
-    assert code == 0 and again == out == (tmp_path / 'runs' / 'ablations.md').read_text() + again[again.index('\nwritten'):]
+    assert code == 0 and again == out and page.read_text() == before and numbers(again) == numbers(before)
+    assert max(map(len, again.splitlines()[:-1])) <= 80
     code, _, err = compare(*chosen, '--dropout', '0.4')
     assert code == 2 and 'was made with --dropout 0.3, this command says 0.4' in err
     code, again, _ = compare(*chosen[:2], *chosen[4:])  # one of them asked for: the table is of all that are there
-    assert code == 0 and '| topk_packed |' in again
+    assert code == 0 and '| topk_packed |' in page.read_text() and '\ntopk_packed  ' in again
 
     shutil.rmtree(tmp_path / 'runs' / 'd_model_x2_seed1')  # what has one seed is compared with that seed
     code, again, _ = compare(*chosen[:2], *chosen[4:])
-    shown = rows_of(again)['d_model_x2']
+    shown = rows_of(page.read_text())['d_model_x2']
     alone = 100 * (float(rows['d_model_x2']['seed 0']) / float(rows['unchanged']['seed 0']) - 1)
     assert code == 0 and float(shown['against unchanged'].strip('%')) == pytest.approx(alone, abs=0.1) and shown['seed 1'] == '-'
+
+
+def test_a_run_that_fails_does_not_stop_the_others(compare, tmp_path, monkeypatch):
+    whole = utils.run.main
+
+    def failing(dataset, defaults, words):
+        if 'packed' in words:
+            raise RuntimeError('the accelerator fell off the bus')
+        return whole(dataset, defaults, words)
+
+    monkeypatch.setattr(utils.run, 'main', failing)
+    code, out, err = compare('--only', 'unchanged', 'topk_packed', 'dropout_0', '--seeds', '0', '--epoch', '1')
+    assert code == 1 and 'fell off the bus' in err and err.endswith('error: 1 of 3 runs failed: topk_packed_seed0\n')
+    assert list(rows_of((tmp_path / 'runs' / 'ablations.md').read_text())) == ['unchanged', 'dropout_0']
+
+    def stopped(*_):
+        return 130
+
+    monkeypatch.setattr(utils.run, 'main', stopped)
+    code, out, err = compare('--only', 'topk_packed', 'topk_off', '--seeds', '0', '--epoch', '1')
+    assert code == 130 and err.endswith('stopped: the same command goes on from here\n') and 'topk_off' not in err
+
+
+def test_changes_are_option_words_that_the_main_takes():
+    words = ['--data_dir', 'DATA', '--output_n', '10', '--d_model', '4', '--epoch', '8']
+    base = read_words(DATASET, DEFAULTS, words)
+    changed = {name: read_words(DATASET, DEFAULTS, [*words, *ablate.changed_words(change, base)])
+               for name, change in ablate.CHANGES.items()}
+    assert changed.pop(ablate.BASE) == base
+    settings = [{key: value for key, value in own.items() if value != base[key] and key != 'exp'} for own in changed.values()]
+    assert all(settings) and len({str(own) for own in settings}) == len(settings), 'a change is none, or is there twice'
+    assert {'d_model': 16, 'epoch': 2} in settings
+    assert ablate.changed_words('--epoch /4', {'epoch': 3}) == ['--epoch', '1']
 
 
 def test_what_the_tool_does_not_take(compare, tmp_path):

@@ -7,8 +7,9 @@ import sys
 import pytest
 import torch
 
+import tools.compare
 from model.ksof import KSOF
-from tools.compare import main
+from tests.conftest import numbers
 from utils.common import checkpoint
 from utils.common.cli import run_tool
 from utils.data import cmu, h36m, threedpw
@@ -42,12 +43,22 @@ def make_run(tmp_path):
 
 
 @pytest.fixture
-def compare(capsys):
-    """Run the tool; returns exit code, output and messages."""
+def compare(capsys, tmp_path, monkeypatch):
+    """Run the tool; returns exit code, compare.md and messages. The terminal shows the same numbers, in 80 columns."""
+    monkeypatch.setenv('COLUMNS', '80')
+    draw = tools.compare.draw
+
     def run(*arguments):
         capsys.readouterr()
-        code = run_tool(main, [str(argument) for argument in arguments])
-        return code, *capsys.readouterr()
+        own = '--out' in arguments
+        monkeypatch.setattr(tools.compare, 'draw', draw if own else lambda *_: None)
+        out = arguments[arguments.index('--out') + 1] if own else tmp_path / 'page'
+        words = arguments if own else (*arguments, '--out', out)
+        code = run_tool(tools.compare.main, [str(word) for word in words])
+        shown, log = capsys.readouterr()
+        page = (out / 'compare.md').read_text() if code == 0 else shown
+        assert numbers(shown) == numbers(page) and all(len(line) <= 80 for line in shown.splitlines() if code == 0)
+        return code, page, log
     return run
 
 
@@ -74,7 +85,7 @@ def test_averages_are_over_the_actions_that_all_runs_have(compare, make_run):
         assert [float(cell) for cell in row.split('|')[2:-1]] == pytest.approx(expected, abs=0.0051)
     assert cells(text, 'first')[2] == '3 of 8', 'the runs themselves are described as they are'
     assert cells(text, 'zero velocity'), 'runs that agree on a baseline share its row'
-    assert float(cells(text, 'KSOF-released in10 out10')[3]) == pytest.approx(
+    assert float(cells(text, 'KSOF-released, 10 out (t)')[3]) == pytest.approx(
         published_mean('KSOF-released', ('jumping', 'soccer'), 400), abs=0.0051)
     by_action = text.split('By action at 400 ms:')[1].split('At every frame')[0]
     assert cells(by_action, 'soccer') == [f'{error("soccer", 9, offset):.2f}' for offset in (0, 1)]
@@ -89,25 +100,26 @@ def test_one_action_and_each_action(compare, make_run):
     assert code == 0 and 'MPJPE in mm at the frame, walking.' in text and 'By action' not in text
     assert cells(text.split('label ms')[1], 'b') == [f'{error("walking", f, 2):.2f}' for f in (1, 3, 7, 9, 13, 24)]
     assert cells(text.split('label ms')[1], 'a')[-2:] == ['-', '-']
-    assert cells(text, 'PGBIG in10 out25')[0] == f'{published_mean("PGBIG", ("walking",), 80):.2f}' and 'GGMotion l' not in text
+    assert cells(text, 'PGBIG, 25 out (t)')[0] == f'{published_mean("PGBIG", ("walking",), 80):.2f}' and 'GGMotion' not in text
     assert 'observe or predict different numbers of frames' in text
     code, text, _ = compare(*runs, '--action', 'all', '--published', 'none')
     assert [line[4:] for line in text.split('\n') if line.startswith('### ')] == list(cmu.ACTIONS)
-    assert 'Published' not in text.split('- The field scores')[0]
+    assert 'PGBIG' not in text and '(t)' not in text
     soccer = text.split('### soccer')[1].split('###')[0]
     assert cells(soccer, 'a')[:4] == [f'{error("soccer", f, 0):.2f}' for f in (1, 3, 7, 9)]
 
 
-def test_other_protocols_and_sample_motion_are_marked(compare, make_run):
+def test_other_protocols_and_synthetic_motion_are_marked(compare, make_run):
     a, b, c = make_run('a'), make_run('b', protocol='256'), make_run('c', sample=True)
     code, text, _ = compare(a, b, c)
     assert code == 0 and '## 3 runs on CMU mocap\n' in text
-    assert cells(text, r'b [other protocol: 256 windows]') and cells(text, 'c [sample motion]')
+    assert cells(text, r'b [other protocol: 256 windows]') and cells(text, 'c [synthetic motion]')
     assert 'Runs tested on other windows than a are marked' in text and 'compare with nothing measured on recordings' in text
     code, text, _ = compare(b, b.parent / 'a')
-    assert cells(text, 'PGBIG in10 out25 [other protocol: all windows]') and cells(text, 'a [other protocol: all windows]')
+    assert cells(text, 'PGBIG, 25 out (t) [other protocol: all windows]') and cells(text, 'a [other protocol: all windows]')
     code, text, _ = compare(c)
-    assert '## 1 run on sample motion in the layout of CMU mocap' in text and 'nothing to compare sample motion with' in text
+    assert text.startswith('## 1 run on synthetic motion in the layout of CMU mocap')
+    assert text.count('synthetic') == 1 and 'PGBIG' not in text
 
 
 def test_missing_files_of_any_run_are_listed(compare, make_run):
@@ -162,7 +174,7 @@ def test_the_picture_and_the_page(compare, make_run, tmp_path, monkeypatch):
     out = tmp_path / 'new' / 'out'
     runs = [make_run('a', ('walking', 'soccer')), make_run('b', ('walking', 'soccer'), output_n=25, offset=3)]
     code, text, _ = compare(*runs, '--out', out)
-    assert code == 0 and (out / 'compare.md').read_text() == text
+    assert code == 0 and cells(text, 'zero velocity (windows of a)')
     from matplotlib.image import imread
     picture = imread(out / 'compare.png')
     assert picture.shape[:2] == (1200, 1500)
@@ -185,8 +197,8 @@ def test_the_picture_names_every_row_without_overlap(make_run):
     renderer = FigureCanvasAgg(figure).get_renderer()
     figure.draw(renderer)
     names = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert {'a', 'a much longer name of a run', 'PGBIG in10 out25', 'zero velocity'} <= set(names)
-    assert len(set(names)) == len(names) == 2 + 6 + 2
+    assert {'a', 'a much longer name of a run', 'PGBIG, 25 out (t)', 'zero velocity'} <= set(names)
+    assert len(set(names)) == len(names) == 2 + 7 + 2
     for texts in ([t for t in axes.get_xticklabels() if t.get_text()] for axes in figure.axes):
         boxes = sorted((text.get_window_extent(renderer) for text in texts), key=lambda box: box.x0)
         assert len(boxes) >= 4 and all(left.x1 < right.x0 for left, right in zip(boxes, boxes[1:], strict=False))

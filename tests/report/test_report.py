@@ -6,8 +6,11 @@ from dataclasses import replace
 
 import pytest
 
+from tests.conftest import numbers
 from utils.common.errors import InputError
+from utils.common.files import write_text
 from utils.data.cmu import ACTIONS, DATASET
+from utils.report import page
 from utils.report.page import BASELINES, NETWORK, PREDICTED, Results, json_dict, markdown, over_actions, read_results, write_all
 from utils.report.published import TABLE, published_rows
 
@@ -17,7 +20,7 @@ def made_up(actions=ACTIONS, output_n=10, protocol='all'):
     table = {action: [10.0 * i + f for f in range(output_n)] for i, action in enumerate(actions)}
     table['avg'] = [sum(table[action][f] for action in actions) / len(actions) for f in range(output_n)]
     return Results(DATASET, {action: 5 for action in actions}, protocol, 10, output_n, 7, 'validation',
-                   {'KSOF': table, 'zero velocity': table})
+                   {name: table for name in (NETWORK, PREDICTED, *BASELINES)})
 
 
 def cells(text, name):
@@ -50,15 +53,15 @@ def test_published_rows_are_averaged_over_the_actions_of_the_run():
     some = ('walking', 'jumping')
     text = markdown(made_up(some))
     expected = sum(published('KSOF-released', action, 80) for action in some) / 2
-    assert cells(text, 'KSOF-released in10 out10')[0] == f'{expected:.2f}'
+    assert cells(text, 'KSOF-released, 10 out (t)')[0] == f'{expected:.2f}'
     assert 'mean of 2 of 8 actions' in text and '(without running)' not in text
     assert 'Not shown, as only an average over all 8 actions is published: LTD, MSR-GCN' in text
-    assert cells(markdown(made_up()), 'MSR-GCN')[0] == f'{published("MSR-GCN", "avg", 80):.2f}'
+    assert cells(markdown(made_up()), 'MSR-GCN (?)')[0] == f'{published("MSR-GCN", "avg", 80):.2f}'
 
 
 def test_rows_of_another_protocol_are_marked_and_come_last():
     text = markdown(made_up(protocol='256'))
-    assert cells(text, 'KSOF-released in10 out10 [other protocol: all windows]')
+    assert cells(text, 'KSOF-released, 10 out (t) [other protocol: all windows]')
     h36m, _ = published_rows('h36m', ['walking', 'eating', 'smoking', 'discussion'], whole_set=False)
     assert Counter(row.protocol for row in h36m) == {'all': 2, '256': 2}
     assert all(len(row.errors) >= 4 for row in h36m)
@@ -66,7 +69,8 @@ def test_rows_of_another_protocol_are_marked_and_come_last():
 
 def test_the_three_files(tmp_path):
     results = made_up(('walking',), protocol='8')
-    assert write_all(results, tmp_path) == (tmp_path / 'results.md').read_text()
+    shown = write_all(results, tmp_path)
+    assert (tmp_path / 'results.md').read_text() == markdown(results) and numbers(shown) == numbers(markdown(results))
     assert (tmp_path / 'test_8_eval.csv').read_text().splitlines()[1].startswith('walking,0.0000,1.0000,2.0000')
     content = json_dict(results)
     assert content['missing_actions'] == [action for action in ACTIONS if action != 'walking']
@@ -75,11 +79,11 @@ def test_the_three_files(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ['results.json', 'results.md', 'test_8_eval.csv']
 
 
-def test_sample_motion_is_called_that():
+def test_synthetic_motion_is_called_that_once_and_compares_with_nothing_published():
     text = markdown(replace(made_up(), sample=True))
-    assert text.startswith('## KSOF on sample motion in the layout of CMU mocap')
-    assert 'Published, mean of the same 8 actions (on the recordings: nothing to compare this run with):' in text
-    assert 'sample' not in markdown(made_up())
+    assert text.startswith('## KSOF on synthetic motion in the layout of CMU mocap') and text.count('synthetic') == 1
+    assert 'PGBIG' in markdown(made_up()) and 'PGBIG' not in text and 'ublished rows' not in text
+    assert 'synthetic' not in markdown(made_up())
 
 
 def moving():
@@ -137,3 +141,37 @@ def test_motion_over_some_actions_is_averaged_over_them():
     some = over_actions(moving(), ('basketball', 'jumping'))  # the first and the fourth: errors 0 + f and 30 + f
     assert list(some.motion['acceleration']['truth']) == ['basketball', 'jumping', 'avg']
     assert some.motion['acceleration']['truth']['avg'] == [23 * (15.0 + f) for f in range(10)]
+
+
+@pytest.mark.parametrize('files_written', [0, 1, 2])
+def test_files_agree_whenever_an_evaluation_is_killed(files_written, tmp_path, monkeypatch):
+    write_all(made_up(), tmp_path)
+    (tmp_path / '.results.md-x.unfinished').write_text('left by a killed evaluation')
+    written = []
+
+    def killed(path, text):
+        if len(written) == files_written:
+            raise KeyboardInterrupt
+        written.append(path)
+        write_text(path, text)
+
+    monkeypatch.setattr(page, 'write_text', killed)
+    with pytest.raises(KeyboardInterrupt):
+        write_all(replace(made_up(), epoch=8), tmp_path)
+    content = read_results(tmp_path / 'results.json')
+    assert content.epoch == (8 if files_written else 7)
+    there = {path.name for path in tmp_path.iterdir()}
+    assert there == {'results.json', *(['test_all_eval.csv'] if files_written == 2 else [])}
+    monkeypatch.undo()
+    write_all(replace(made_up(), epoch=8), tmp_path)
+    assert (tmp_path / 'results.md').read_text() == markdown(read_results(tmp_path / 'results.json'))
+
+
+def test_errors_that_are_not_finite_are_not_written(tmp_path):
+    write_all(made_up(), tmp_path)
+    before = {path.name: path.read_text() for path in tmp_path.iterdir()}
+    spoilt = made_up()
+    spoilt.methods[NETWORK]['avg'][0] = float('nan')
+    with pytest.raises(InputError, match='not finite'):
+        write_all(spoilt, tmp_path)
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == before

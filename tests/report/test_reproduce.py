@@ -3,17 +3,23 @@ import csv
 import os
 import signal
 import statistics
+from dataclasses import replace
 
 import pytest
 
 import utils.run
 import utils.train.engine
 import utils.train.loop
-from tools.reproduce import main
+from tests.conftest import paper_lines
+from tools.reproduce import MAINS, main
+from tools.series import read_words
 from utils.common import checkpoint
 from utils.common.cli import run_tool
 from utils.data.lookup import DATASETS
-from utils.report import paper, published
+from utils.report import published
+from utils.report.comparison import load_run
+from utils.report.reproduction import dataset_part
+from utils.report.tables import markdown
 
 SHORT = ['--epoch', '1', '--skip_rate', '40', '--d_model', '1', '--num_gcn', '1', '--cuda_idx', 'cpu']
 
@@ -49,18 +55,21 @@ def test_the_page_and_a_second_call_that_trains_nothing(reproduce, tmp_path, mon
     code, log = reproduce()
     assert code == 0, log
     runs, page = tmp_path / 'runs', (tmp_path / 'runs' / 'reproduce.md').read_text()
-    assert [page.count(f'\n## {reader.title} (sample motion)\n') for reader in DATASETS.values()] == [1, 1, 1]
-    assert '**Sample motion:**' in page and f'`{" ".join(SHORT)}` was added' in page and str(tmp_path / 'runs') in log
+    titles = [f'\n## Synthetic motion in the layout of {reader.title}\n' for reader in DATASETS.values()]
+    assert [page.count(title) for title in titles] == [1, 1, 1] and page.count('ynthetic motion') == 3
+    assert 'PGBIG' not in page and f'`{" ".join(SHORT)}` was added' in page and str(tmp_path / 'runs') in log
     for name, reader in DATASETS.items():
-        title = f'{reader.title} (sample motion)'
+        title = reader.title
         rows = list(csv.DictReader((folder_of(runs, name) / 'test_all_eval.csv').open()))
         errors = {row['action']: {key: float(value) for key, value in row.items() if key != 'action'} for row in rows}
         table = table_of(page, f'{title}: averages')
         for label, shown in zip(table[0][1:], next(row for row in table if row[0] == 'KSOF')[1:], strict=True):
             mean = statistics.mean(errors[action][f'test_#{label}ms'] for action in reader.actions)
             assert float(shown) == pytest.approx(mean, abs=0.0051)
-        if name != '3dpw':
-            check_action_tables(page, title, reader, errors)
+        if name != '3dpw':  # as the page would be if the motion were recorded, with published rows
+            run = load_run(folder_of(runs, name))
+            recorded = replace(run, results=replace(run.results, sample=False))
+            check_action_tables(markdown(dataset_part(recorded, 'main.py')), title, reader, errors)
     states = {name: (folder_of(runs, name) / checkpoint.LAST).stat().st_mtime_ns for name in DATASETS}
     monkeypatch.setattr(utils.train.loop, 'train_epoch', forbidden)
     (folder_of(runs, 'cmu') / 'results.json').unlink()
@@ -75,7 +84,7 @@ def check_action_tables(page, title, reader, errors):
     """Every action's block, short and long: this run as in its csv, PGBIG as in published.csv."""
     with published.TABLE.open(newline='') as file:
         pgbig = {(row['action'], row['label_ms']): float(row['mpjpe_mm']) for row in csv.DictReader(file)
-                 if row['dataset'] == reader.name and row['method'] == 'PGBIG'}
+                 if (row['dataset'], row['protocol'], row['method']) == (reader.name, 'all', 'PGBIG')}
     horizons = {'short': ['80', '160', '320', '400'], 'long': ['560', '1000'] if reader.name == 'cmu' else []}
     for horizon, labels in horizons.items():
         heading = f'{title}: {horizon} horizon by action'
@@ -89,7 +98,7 @@ def check_action_tables(page, title, reader, errors):
         for row in table[3:]:
             action = row[0] or action
             expected = {'KSOF,': [errors[action][f'test_#{label}ms'] for label in labels],
-                        'PGBIG': [pgbig[action, label] for label in labels]} if action != 'average' else {}
+                        'PGBIG,': [pgbig[action, label] for label in labels]} if action != 'average' else {}
             if row[1].split()[0] in expected:
                 assert [float(cell) for cell in row[2:]] == pytest.approx(expected.pop(row[1].split()[0]), abs=0.0051)
                 checked += 1
@@ -126,7 +135,7 @@ def test_a_dataset_that_is_not_there_is_skipped(reproduce, tiny, tmp_path):
     code, log = reproduce(data=data)
     assert code == 0 and 'Human3.6M is skipped: --data_dir' in log and 'CMU mocap is skipped: --data_dir' in log, log
     page = (tmp_path / 'runs' / 'reproduce.md').read_text()
-    assert page.count(f'Nothing here: not in {data}.') == 2 and '## 3DPW (sample motion)' in page
+    assert page.count(f'Nothing here: not in {data}.') == 2 and '## Synthetic motion in the layout of 3DPW' in page
     assert f"`python tools/reproduce.py '{data}'" in page
 
 
@@ -142,7 +151,7 @@ def test_a_dataset_that_fails_does_not_stop_the_others(reproduce, tmp_path, monk
     code, log = reproduce('--only', '3dpw', 'cmu')
     assert code == 1 and 'fell off the bus' in log and log.endswith('error: 1 of 2 datasets failed: 3dpw\n')
     page = (tmp_path / 'runs' / 'reproduce.md').read_text()
-    assert '## 3DPW\n\nNothing here: failed' in page and '## CMU mocap (sample motion)\n' in page
+    assert '## 3DPW\n\nNothing here: failed' in page and '## Synthetic motion in the layout of CMU mocap\n' in page
 
 
 @pytest.mark.parametrize('more, expected', [
@@ -171,19 +180,25 @@ def test_earlier_runs_that_do_not_fit_are_refused(reproduce, tiny, tmp_path):
     sequences = recorded / 'sequenceFiles'
     sequences.symlink_to(tiny / '3dpw' / 'sequenceFiles')
     run = folder_of(tmp_path / 'runs', '3dpw')
-    run.rename(run.with_name(run.name.removesuffix('_sample')))
+    run.rename(run.with_name(run.name.removesuffix('_synthetic')))
     code, log = reproduce('--only', '3dpw', data=recorded)
-    assert code == 2 and 'one of that and' in log and 'is sample motion, the other is not' in log
+    assert code == 2 and 'one of that and' in log and 'is synthetic motion, the other is not' in log
 
 
-def test_the_papers_settings_are_the_mains_defaults():
-    import main_3dpw
-    import main_cmu_3d
-    import main_h36m
-    import opt
+PAPER = {  # the README of the paper's repository
+    'h36m': '--num_gcn 4 --dct_n 15 --input_n 10 --output_n 10 --skip_rate 1 --batch_size 32 --test_batch_size 64 --node_n 66 '
+            '--cuda_idx cuda:0 --d_model 16 --lr_now 0.0005 --epoch 100 --test_sample_num -1',
+    'cmu': '--num_gcn 4 --dct_n 15 --input_n 10 --output_n 25 --skip_rate 1 --batch_size 16 --test_batch_size 32 --node_n 75 '
+           '--cuda_idx cuda:0 --d_model 16 --lr_now 0.005 --epoch 100 --test_sample_num -1',
+    '3dpw': '--num_gcn 4 --dct_n 15 --input_n 10 --output_n 30 --skip_rate 1 --batch_size 32 --test_batch_size 64 --node_n 69 '
+            '--cuda_idx cuda:0 --d_model 16 --lr_now 0.001 --epoch 100 --test_sample_num -1',
+}
 
-    for name, module in (('h36m', main_h36m), ('cmu', main_cmu_3d), ('3dpw', main_3dpw)):
-        reader = DATASETS[name]
-        own = opt.parse(name, reader.title, module.DEFAULTS, node_n=reader.skeleton.node_n, argv=['--data_dir', 'D'])
-        said = opt.parse(name, reader.title, {}, node_n=reader.skeleton.node_n, argv=paper.command(name, 'D')[1:])
-        assert own == said and paper.MAINS[name] == f'{module.__name__}.py'
+
+@pytest.mark.parametrize('name', DATASETS)
+def test_the_papers_settings_are_the_mains_defaults(name):
+    main = MAINS[name]
+    shown = paper_lines()[f'{main.__name__}.py']
+    assert shown == [f'{main.__name__}.py', '--data_dir', 'DATA', *PAPER[name].split()]
+    assert read_words(main.DATASET, main.DEFAULTS, ['--data_dir', 'DATA']) == read_words(main.DATASET, main.DEFAULTS, shown[1:])
+    assert read_words(main.DATASET, main.DEFAULTS, ['--data_dir', 'DATA']) == read_words(main.DATASET, {}, shown[1:])

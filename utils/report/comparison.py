@@ -1,4 +1,4 @@
-"""Evaluated runs of one dataset side by side, over the actions they share: what their folders hold, and their tables."""
+"""Compares evaluated runs of one dataset over the actions that all were tested on: reads their folders, makes the tables."""
 import csv
 import json
 import statistics
@@ -17,20 +17,24 @@ from utils.report.page import (
     ActionTable,
     Results,
     caveats,
-    markdown_table,
+    label_table,
+    measured_on,
+    other_protocol,
     over_actions,
     published_section,
     read_results,
     table_frames,
-    text_table,
 )
-
-Rows = list[tuple[str, list[float | None]]]
+from utils.report.tables import Block, Heading, Notes, Row, Table, best_rows, number
 
 
 @dataclass(frozen=True)
 class Run:
-    """An evaluated run. options: what it was made with, None where that is not kept; history: history.csv, or empty."""
+    """An evaluated run.
+
+    options: the settings it was made with; None where they are not kept.
+    history: one entry for each epoch; empty without history.csv.
+    """
 
     name: str
     results: Results
@@ -43,12 +47,12 @@ class Run:
 
     @property
     def windows_per_s(self) -> float | None:
-        """Median over the epochs."""
+        """Training speed, median of the epochs; None without a history."""
         return statistics.median(entry['windows_per_s'] for entry in self.history) if self.history else None
 
 
 def load_run(path: Path) -> Run:
-    """A run by its folder, its name under checkpoint/, or its results.json. InputError where there is nothing usable."""
+    """Reads a run, given by its folder, its name under checkpoint/, or its results.json. Raises InputError."""
     path = path if path.exists() else RUNS / path
     if not path.exists():
         raise InputError(f'{path}: no such run')
@@ -58,7 +62,7 @@ def load_run(path: Path) -> Run:
 
 
 def load_options(folder: Path) -> dict[str, Any] | None:
-    """The options a run was made with, from options.json or else its best checkpoint."""
+    """Reads the settings a run was made with, from options.json or else its best checkpoint. Raises InputError."""
     file = folder / 'options.json'
     if file.exists():
         try:
@@ -69,7 +73,7 @@ def load_options(folder: Path) -> dict[str, Any] | None:
 
 
 def load_history(file: Path) -> list[dict[str, float]]:
-    """One entry for each epoch in a history.csv; none without the file."""
+    """Reads a history.csv: one entry for each epoch, none without the file. Raises InputError."""
     if not file.exists():
         return []
     try:
@@ -83,48 +87,56 @@ def load_history(file: Path) -> list[dict[str, float]]:
 
 
 def load_runs(paths: Sequence[Path]) -> list[Run]:
-    """Runs of one dataset, each with a name of its own."""
+    """Reads runs of one dataset and gives each a name of its own. Raises InputError."""
     runs = [load_run(path) for path in paths]
     for run in runs[1:]:
         if run.results.reader is not runs[0].results.reader:
             raise InputError(f'{run.name} is a run on {run.results.reader.title}, {runs[0].name} on '
                              f'{runs[0].results.reader.title}: compare runs of one dataset')
     names = [run.name for run in runs]
-    runs = [replace(run, name=str(path)) if names.count(run.name) > 1 else run for run, path in zip(runs, paths, strict=True)]
+    runs = [replace(run, name=str(path)) if names.count(run.name) > 1 else run
+            for run, path in zip(runs, paths, strict=True)]
     if len({run.name for run in runs}) < len(runs):
         raise InputError('the same run is given twice')
     return runs
 
 
 def shared_actions(runs: Sequence[Run]) -> list[str]:
-    """The actions that every run was tested on, in the dataset's order. InputError if there is none."""
-    shared = [action for action in runs[0].results.reader.actions if all(action in run.results.windows for run in runs)]
+    """The actions that every run was tested on, in the dataset's order. Raises InputError if there is none."""
+    actions = runs[0].results.reader.actions
+    shared = [action for action in actions if all(action in run.results.windows for run in runs)]
     if not shared:
         raise InputError('the runs were tested on different actions, with none in common: there is nothing to compare')
     return shared
 
 
 def restrict(runs: Sequence[Run], actions: Sequence[str]) -> list[Run]:
-    """The runs, tested on these actions only."""
+    """The runs as if tested on these actions alone."""
     return [replace(run, results=over_actions(run.results, actions)) for run in runs]
 
 
-def together(runs: Sequence[Run]) -> Results:
-    """The longest run's results with the first one's protocol and what any of them lacks: for heads and notes of tables."""
+def combined(runs: Sequence[Run]) -> Results:
+    """The results that titles and notes of a comparison speak of.
+
+    The labels are the longest run's, the protocol the first one's; a file is missing where any run lacks it; the motion is
+    synthetic where that of every run is.
+    """
     longest = max((run.results for run in runs), key=lambda results: results.output_n)
     missing = sorted({file for run in runs for file in run.results.missing_files})
     return replace(longest, protocol=runs[0].results.protocol, missing_files=missing,
-                   sample=any(run.results.sample for run in runs))
+                   sample=all(run.results.sample for run in runs))
+
+
+def is_rival(run: Run, runs: Sequence[Run]) -> bool:
+    """Whether a run was measured as the first one was: on windows of the same protocol, of motion of the same kind."""
+    return (run.results.protocol, run.results.sample) == (runs[0].results.protocol, runs[0].results.sample)
 
 
 def shown_name(run: Run, runs: Sequence[Run]) -> str:
     """A run's name, marked where its numbers are of another kind than the first run's."""
-    marks = []
-    if run.results.protocol != runs[0].results.protocol:
-        marks.append(f'other protocol: {run.results.protocol} windows')
-    if run.results.sample:
-        marks.append('sample motion')
-    return run.name + (f' [{", ".join(marks)}]' if marks else '')
+    only_some = len({other.results.sample for other in runs}) > 1
+    kind = ' [synthetic motion]' if run.results.sample and only_some else ''
+    return run.name + other_protocol(run.results.protocol, runs[0].results.protocol) + kind
 
 
 def at_frames(errors: Sequence[float], frames: Sequence[int]) -> list[float | None]:
@@ -132,12 +144,12 @@ def at_frames(errors: Sequence[float], frames: Sequence[int]) -> list[float | No
     return [errors[f] if f < len(errors) else None for f in frames]
 
 
-def method_rows(runs: Sequence[Run], frames: Sequence[int]) -> Rows:
-    """Every run's average, in both of its readings, then the baselines: once where the runs agree on them."""
-    rows: Rows = [(shown_name(run, runs), at_frames(run.table['avg'], frames)) for run in runs]
-    rows += [(f'{shown_name(run, runs)}, predicted joints only', at_frames(run.results.methods[PREDICTED]['avg'], frames))
-             for run in runs]
-    return rows + [(name, at_frames(errors, frames)) for name, errors in baselines(runs)]
+def method_rows(runs: Sequence[Run], frames: Sequence[int]) -> list[Row]:
+    """Every run's average over all and over predicted joints, then the baselines: once where the runs agree on them."""
+    rows = [Row(shown_name(run, runs), at_frames(run.table['avg'], frames), is_rival(run, runs)) for run in runs]
+    rows += [Row(f'{shown_name(run, runs)}, predicted joints only',
+                 at_frames(run.results.methods[PREDICTED]['avg'], frames), rival=False) for run in runs]
+    return rows + [Row(name, at_frames(errors, frames), rival=False) for name, errors in baselines(runs)]
 
 
 def baselines(runs: Sequence[Run]) -> list[tuple[str, list[float]]]:
@@ -152,65 +164,83 @@ def baselines(runs: Sequence[Run]) -> list[tuple[str, list[float]]]:
     return found
 
 
-def section(runs: Sequence[Run], only: Sequence[str]) -> tuple[list[str], list[str]]:
-    """The averages of runs and published rows at the field's labels: texts, and notes on the sources."""
-    whole = together(runs)
+def label_section(runs: Sequence[Run], only: Sequence[str]) -> tuple[Table, list[str]]:
+    """The averages of runs and published rows at the field's labels, and notes on the published ones."""
+    whole = combined(runs)
     frames = table_frames(whole)
-    texts = [markdown_table(whole, frames, method_rows(runs, frames))]
     published, notes = published_section(whole, frames, only)
-    if published:
-        over = f', mean of the same {len(whole.windows)} actions' if len(whole.windows) > 1 else ''
-        sample = ' (on the recordings: nothing to compare sample motion with)' if whole.sample else ''
-        texts += [f'Published{over}{sample}:', markdown_table(whole, frames, published)]
-    return texts, notes
+    return label_table(whole, frames, [*method_rows(runs, frames), *published]), notes
 
 
-def action_rows(runs: Sequence[Run]) -> tuple[int, list[list[str]]]:
-    """The last of the field's labels that all runs reach, and a table of every run's error there by action."""
-    shortest = min((run.results for run in runs), key=lambda results: results.output_n)
-    frame = table_frames(shortest)[-1]
-    cells = [['action', *(shown_name(run, runs) for run in runs)]]
-    cells += [[action, *(f'{run.table[action][frame]:.2f}' for run in runs)] for action in (*shortest.windows, 'avg')]
-    return frame, cells
+def run_table(runs: Sequence[Run], heads: Sequence[str], lines: Sequence[tuple[list[str], list[float | None]]]) -> Table:
+    """A table with a column for each run; the best of each row is marked.
+
+    lines: the texts that a row begins with, and every run's value.
+    """
+    cells = [[*heads, *(shown_name(run, runs) for run in runs)]]
+    rivals = [is_rival(run, runs) for run in runs]
+    best = set()
+    for r, (texts, values) in enumerate(lines, start=1):
+        cells.append([*texts, *map(number, values)])
+        of_row = best_rows([Row('', [value], rival) for value, rival in zip(values, rivals, strict=True)])[0]
+        best |= {(r, len(heads) + k) for k in of_row}
+    return Table(cells, best=frozenset(best))
 
 
-def frame_rows(runs: Sequence[Run]) -> list[list[str]]:
-    """A table of every run's average at every frame."""
-    whole = together(runs)
-    cells = [['label ms', 'true ms', *(shown_name(run, runs) for run in runs)]]
-    for f, (label, true) in enumerate(zip(whole.label_ms, whole.reader.skeleton.true_ms(whole.output_n), strict=True)):
-        errors = [at_frames(run.table['avg'], [f])[0] for run in runs]
-        cells.append([str(label), f'{true:.0f}', *('-' if error is None else f'{error:.2f}' for error in errors)])
-    return cells
+def shared_frame(runs: Sequence[Run]) -> int:
+    """The last of the field's labels that all runs reach, as the index of its frame."""
+    return table_frames(min((run.results for run in runs), key=lambda results: results.output_n))[-1]
+
+
+def action_table(runs: Sequence[Run]) -> Table:
+    """Every run's error at the shared label, action by action."""
+    frame = shared_frame(runs)
+    actions = (*runs[0].results.windows, 'avg')
+    return run_table(runs, ['action'], [([action], [run.table[action][frame] for run in runs]) for action in actions])
+
+
+def frame_table(runs: Sequence[Run]) -> Table:
+    """Every run's average at every frame."""
+    whole = combined(runs)
+    times = zip(whole.label_ms, whole.reader.skeleton.true_ms(whole.output_n), strict=True)
+    return run_table(runs, ['label ms', 'true ms'],
+                     [([str(label), f'{true:.0f}'], [at_frames(run.table['avg'], [f])[0] for run in runs])
+                      for f, (label, true) in enumerate(times)])
 
 
 def notes_on(runs: Sequence[Run]) -> list[str]:
     """What sets the runs apart beyond their names."""
+    first = runs[0]
     notes = []
     if len({run.results.protocol for run in runs}) > 1:
-        notes.append(f'Runs tested on other windows than {runs[0].name} are marked: their numbers are not comparable with it.')
-    if len({run.results.output_n for run in runs}) > 1 or len({run.results.input_n for run in runs}) > 1:
+        notes.append(f'Runs tested on other windows than {first.name} are marked: their numbers are not comparable with it.')
+    if len({(run.results.input_n, run.results.output_n) for run in runs}) > 1:
         notes.append('The runs observe or predict different numbers of frames, so their test windows are not quite the same.')
     if len({run.results.sample for run in runs}) > 1:
-        notes.append('Runs on sample motion, which is invented, compare with nothing measured on recordings.')
+        notes.append('Runs on synthetic motion are marked: they compare with nothing measured on recordings.')
     return notes
 
 
-def markdown(runs: Sequence[Run], facts: list[list[str]], *, every_action: bool, only: Sequence[str]) -> str:
-    """All tables of a comparison. facts: a table of the runs themselves; only: the published rows to show."""
-    whole = together(runs)
-    here, reader = len(whole.windows), whole.reader
-    on = f'sample motion in the layout of {reader.title}' if all(run.results.sample for run in runs) else reader.title
-    texts, notes = section(runs, only)
-    over = '' if not whole.has_actions else f', {next(iter(whole.windows))}' if here == 1 else f', mean of {here} actions'
-    if whole.has_actions and 1 < here < len(reader.actions):
+def blocks(runs: Sequence[Run], facts: Table, *, every_action: bool, only: Sequence[str]) -> list[Block]:
+    """The page of a comparison.
+
+    facts: a table of the runs themselves.
+    every_action: add a table for each action.
+    only: parts of the names of the published rows to show; all if empty.
+    """
+    whole = combined(runs)
+    count, reader = len(whole.windows), whole.reader
+    over = ''
+    if whole.has_actions:
+        over = f', {next(iter(whole.windows))}' if count == 1 else f', mean of {count} actions'
+    if whole.has_actions and 1 < count < len(reader.actions):
         over += f' of {len(reader.actions)} (not in every run: {", ".join(whole.missing_actions)})'
-    parts = [f'## {len(runs)} run{"s" if len(runs) > 1 else ""} on {on}', f'MPJPE in mm at the frame{over}.', text_table(facts),
-             *texts]
-    if here > 1:
-        frame, cells = action_rows(runs)
-        parts += [f'By action at {whole.label_ms[frame]} ms:', text_table(cells)]
-    parts += ['At every frame:', text_table(frame_rows(runs))]
+    table, published_notes = label_section(runs, only)
+    page: list[Block] = [Heading(f'{len(runs)} run{"s" if len(runs) > 1 else ""} on {measured_on(whole)}'),
+                         f'MPJPE in mm at the frame{over}.', facts, table]
+    if count > 1:
+        page += [f'By action at {whole.label_ms[shared_frame(runs)]} ms:', action_table(runs)]
+    page += ['At every frame:', frame_table(runs)]
     for action in whole.windows if every_action else ():
-        parts += [f'### {action}', *section(restrict(runs, [action]), only)[0]]
-    return '\n\n'.join([*parts, caveats(whole, notes_on(runs) + notes)]) + '\n'
+        page += [Heading(action, level=3), label_section(restrict(runs, [action]), only)[0]]
+    return [*page, Notes([*caveats(whole), *notes_on(runs), *published_notes])]

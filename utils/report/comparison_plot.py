@@ -8,9 +8,9 @@ import matplotlib
 from matplotlib.figure import Figure
 
 from utils.common.files import whole_file
-from utils.report.comparison import Run, action_rows, shown_name, together
-from utils.report.page import BASELINES, over_actions, published_beside, table_frames
-from utils.report.published import PublishedRow
+from utils.report.comparison import Run, combined, shared_frame, shown_name
+from utils.report.page import BASELINES, measured_on, over_actions, published_beside, table_frames
+from utils.report.published import EPOCHS, PublishedRow
 
 # Okabe and Ito's colours without yellow; markers and lines tell the rows apart for those who do not see colours.
 COLOURS = ('#0072B2', '#D55E00', '#009E73', '#CC79A7', '#56B4E9', '#E69F00')
@@ -19,38 +19,46 @@ GREYS, HOLLOW = ('#333333', '#707070', '#9a9a9a'), ('o', 's', '^', 'D', 'v', 'P'
 
 
 def draw_comparison(runs: Sequence[Run], only: Sequence[str], path: Path) -> None:
-    """Write the picture as a PNG of 1500 pixels' width."""
+    """Writes the picture as a PNG, 1500 pixels wide. only: parts of the names of the published rows to show."""
     with whole_file(path) as temporary:
         comparison_figure(runs, only).savefig(temporary, format='png', dpi=150)
 
 
 def comparison_figure(runs: Sequence[Run], only: Sequence[str]) -> Figure:
-    """Error over the horizon, its difference from the first run, and error by action. only: the published rows to show."""
-    whole = together(runs)
+    """Runs and published rows over the horizon; their difference from the first run; the baselines; errors by action."""
+    whole = combined(runs)
     published = published_rows_drawn(runs, only)
     by_action = len(whole.windows) > 1
     with matplotlib.rc_context({'font.size': 9, 'axes.titlesize': 10, 'axes.titlelocation': 'left'}):
         figure = Figure(figsize=(10, 8 if by_action else 4.8), layout='constrained')
-        grid = figure.add_gridspec(2 if by_action else 1, 2)
-        horizon, difference = figure.add_subplot(grid[0, 0]), figure.add_subplot(grid[0, 1])
-        draw_horizon(horizon, difference, runs, published)
+        grid = figure.add_gridspec(2, 10) if by_action else figure.add_gridspec(1, 3)
+        places = (grid[0, :5], grid[0, 5:], grid[1, :3]) if by_action else (grid[0, 0], grid[0, 1], grid[0, 2])
+        horizon, difference, baselines = (figure.add_subplot(place) for place in places)
+        draw_horizon(horizon, runs, published)
+        draw_difference(difference, runs, published)
+        draw_baselines(baselines, runs)
         if by_action:
-            draw_actions(figure.add_subplot(grid[1, :]), runs, published)
-        figure.suptitle(f'{whole.reader.title}: MPJPE in mm at the frame'
-                        + (f', mean of {len(whole.windows)} actions' if by_action else
-                           f', {next(iter(whole.windows))}' if whole.has_actions else '')
-                        + (' (sample motion)' if whole.sample else ''), x=0.01, ha='left', fontweight='bold')
-        handles, labels = horizon.get_legend_handles_labels()
-        figure.legend(handles, labels, loc='outside lower left', ncols=2 if max(map(len, labels)) > 45 else 3, frameon=False)
+            draw_actions(figure.add_subplot(grid[1, 3:]), runs, published)
+        over = ''
+        if whole.has_actions:
+            over = f', mean of {len(whole.windows)} actions' if by_action else f', {next(iter(whole.windows))}'
+        title = measured_on(whole)
+        figure.suptitle(f'{title[0].upper()}{title[1:]}: MPJPE in mm at the frame{over}', x=0.01, ha='left', fontweight='bold')
+        named: dict[str, Any] = {}
+        for axes in (horizon, baselines):
+            for handle, name in zip(*axes.get_legend_handles_labels(), strict=True):
+                named.setdefault(name, handle)
+        used = [f'({mark}) {meaning}' for key, (mark, meaning) in EPOCHS.items() if any(row.epoch == key for row in published)]
+        figure.legend(list(named.values()), list(named), loc='outside lower left', frameon=False, alignment='left',
+                      ncols=2 if max(map(len, named)) > 45 else 3,
+                      title=f'how a published row\'s epoch was chosen: {", ".join(used)}' if used else None, title_fontsize=8)
     return figure
 
 
 def published_rows_drawn(runs: Sequence[Run], only: Sequence[str]) -> list[PublishedRow]:
-    """The published rows of the first run's protocol; none beside sample motion alone, which they say nothing about."""
-    whole = together(runs)
-    if all(run.results.sample for run in runs):
-        return []
-    return [row for row in published_beside(whole, whole.label_ms, only)[0] if row.protocol == whole.protocol]
+    """The published rows of the first run's protocol."""
+    whole = combined(runs)
+    return [row for row in published_beside(whole, whole.label_ms, only)[0] if row.errors and row.protocol == whole.protocol]
 
 
 def run_style(k: int) -> dict[str, Any]:
@@ -65,53 +73,94 @@ def published_style(k: int) -> dict[str, Any]:
             'linestyle': (0, (4, 2)), 'markerfacecolor': 'white'}
 
 
-def draw_horizon(horizon: Any, difference: Any, runs: Sequence[Run], published: Sequence[PublishedRow]) -> None:
-    """Every row over the labels, and beside it how far it is from the first run; markers at the field's labels."""
-    whole, first = together(runs), runs[0]
-    labels, shown = whole.label_ms, [whole.label_ms[f] for f in table_frames(whole)]
-    reference = dict(zip(labels, first.table['avg'], strict=False))  # the first run may be the shorter one
+def run_lines(runs: Sequence[Run]) -> list[tuple[str, dict[int, float], dict[str, Any]]]:
+    """Every run's name, errors by label, and style."""
+    labels = combined(runs).label_ms
+    return [(shown_name(run, runs), dict(zip(labels, run.table['avg'], strict=False)), {'zorder': 3, **run_style(k)})
+            for k, run in enumerate(runs)]
 
-    def draw(axes: Any, name: str, errors: dict[int, float], **style: Any) -> None:
-        axes.plot(list(errors), list(errors.values()), label=name,
-                  markevery=[k for k, label in enumerate(errors) if label in shown], **style)
 
-    def draw_both(name: str, errors: dict[int, float], **style: Any) -> None:
-        errors = {label: errors[label] for label in labels if label in errors}
-        draw(horizon, name, errors, **style)
-        if len(errors) < 1 + labels.index(max(errors)) - labels.index(min(errors)):
-            style['linestyle'] = 'none'  # between labels so far apart a straight line would be wrong by much of a difference
-        draw(difference, name, {label: error - reference[label] for label, error in errors.items() if label in reference},
-             **style)
+def published_lines(runs: Sequence[Run],
+                    published: Sequence[PublishedRow]) -> list[tuple[str, dict[int, float], dict[str, Any]]]:
+    """Every published row's name, errors at the labels that the runs have, and style."""
+    labels = combined(runs).label_ms
+    return [(row.marked, {label: row.errors[label] for label in labels if label in row.errors}, published_style(k))
+            for k, row in enumerate(published)]
 
-    for k, run in enumerate(runs):
-        draw_both(shown_name(run, runs), dict(zip(labels, run.table['avg'], strict=False)), zorder=3, **run_style(k))
-    for k, row in enumerate(published):
-        draw_both(row.method, row.errors, **published_style(k))
+
+def draw_line(axes: Any, runs: Sequence[Run], name: str, errors: dict[int, float], **style: Any) -> None:
+    """Errors over the labels, with markers at those of the field."""
+    shown = field_labels(runs)
+    axes.plot(list(errors), list(errors.values()), label=name,
+              markevery=[k for k, label in enumerate(errors) if label in shown], **style)
+
+
+def draw_horizon(axes: Any, runs: Sequence[Run], published: Sequence[PublishedRow]) -> None:
+    """Runs and published rows over the labels, on a scale of their own."""
+    for name, errors, style in [*run_lines(runs), *published_lines(runs, published)]:
+        draw_line(axes, runs, name, errors, **style)
+    axes.set(title='over the horizon', ylabel='mm')
+    axes.set_ylim(bottom=0)
+    label_times(axes, runs, field_labels(runs))
+
+
+def draw_difference(axes: Any, runs: Sequence[Run], published: Sequence[PublishedRow]) -> None:
+    """How far every row is from the first run, as far as that one predicts."""
+    labels = combined(runs).label_ms
+    reference = dict(zip(labels, runs[0].table['avg'], strict=False))
+    for name, errors, style in [*run_lines(runs), *published_lines(runs, published)]:
+        first, last = (labels.index(label) for label in (min(errors), max(errors)))
+        if len(errors) < 1 + last - first:
+            style['linestyle'] = 'none'  # between labels far apart, a straight line would be off by much of a difference
+        draw_line(axes, runs, name, {label: error - reference[label] for label, error in errors.items() if label in reference},
+                  **style)
+    axes.set(title=f'difference from {runs[0].name} (below 0 is better)', ylabel='mm')
+    label_times(axes, runs, [label for label in field_labels(runs) if label in reference])
+
+
+def draw_baselines(axes: Any, runs: Sequence[Run]) -> None:
+    """The runs among zero and constant velocity, whose errors are too large for the other scale."""
+    whole = combined(runs)
+    for name, errors, style in run_lines(runs):
+        draw_line(axes, runs, name, errors, **style | {'markersize': 3})
     for name, line in zip(BASELINES, ('-', ':'), strict=True):
-        draw(horizon, name, dict(zip(labels, whole.methods[name]['avg'], strict=True)), color='black', linestyle=line,
-             linewidth=0.8)
-    top = max(max(run.table['avg']) for run in runs)
-    still = max(whole.methods[BASELINES[0]]['avg'])
-    horizon.set(title='over the horizon', ylabel='mm', ylim=(0, 1.05 * max(top, min(still, 2.5 * top))))
-    difference.set(title=f'difference from {first.name} (below 0 is better)', ylabel='mm')
-    true = dict(zip(labels, whole.reader.skeleton.true_ms(whole.output_n), strict=True))
-    same = whole.reader.skeleton.true_ms_per_frame == whole.reader.skeleton.label_ms_per_frame
-    for axes in (horizon, difference):
-        ticks = [label for label in shown if axes is horizon or label in reference]
-        axes.set_xticks(ticks, [str(label) if same else f'{label}\n{true[label]:.0f}' for label in ticks], fontsize=8)
-        axes.set_xlabel('ms' if same else 'label ms, below it true ms')
-        plain(axes)
+        errors = dict(zip(whole.label_ms, whole.methods[name]['avg'], strict=True))
+        draw_line(axes, runs, name, errors, color='black', linestyle=line, linewidth=0.8)
+    axes.set(title='beside the baselines', ylabel='mm')
+    axes.set_ylim(bottom=0)
+    ticks: list[int] = []
+    for label in field_labels(runs):  # the panel is narrow: a tick keeps a tenth of it to itself
+        if not ticks or label - ticks[-1] >= 0.1 * (whole.label_ms[-1] - whole.label_ms[0]):
+            ticks.append(label)
+    label_times(axes, runs, ticks)
+
+
+def field_labels(runs: Sequence[Run]) -> list[int]:
+    """The field's labels in ms, as far as the longest run predicts."""
+    whole = combined(runs)
+    return [whole.label_ms[f] for f in table_frames(whole)]
+
+
+def label_times(axes: Any, runs: Sequence[Run], ticks: Sequence[int]) -> None:
+    """Ticks at these labels, with the true times below them where those differ."""
+    whole = combined(runs)
+    skeleton = whole.reader.skeleton
+    true = dict(zip(whole.label_ms, skeleton.true_ms(whole.output_n), strict=True))
+    same = skeleton.true_ms_per_frame == skeleton.label_ms_per_frame
+    axes.set_xticks(ticks, [str(label) if same else f'{label}\n{true[label]:.0f}' for label in ticks], fontsize=8)
+    axes.set_xlabel('ms' if same else 'label ms, below it true ms')
+    plain(axes)
 
 
 def draw_actions(axes: Any, runs: Sequence[Run], published: Sequence[PublishedRow]) -> None:
     """A dot for every run and published row over each action, side by side, at the last label that all runs reach."""
-    whole, (frame, _) = together(runs), action_rows(runs)
+    whole, frame = combined(runs), shared_frame(runs)
     label, actions = whole.label_ms[frame], list(whole.windows)
     rows = [([run.table[action][frame] for action in actions], run_style(k)) for k, run in enumerate(runs)]
-    by_action = {action: {row.method: row.errors for row in published_beside(over_actions(whole, [action]), [label])[0]}
+    by_action = {action: {row.marked: row.errors for row in published_beside(over_actions(whole, [action]), [label])[0]}
                  for action in actions}
     for k, row in enumerate(published):
-        values = [by_action[action].get(row.method, {}).get(label, math.nan) for action in actions]
+        values = [by_action[action].get(row.marked, {}).get(label, math.nan) for action in actions]
         rows += [] if all(map(math.isnan, values)) else [(values, published_style(k))]
     for k, (values, style) in enumerate(rows):
         places = [place + 0.7 * ((k + 0.5) / len(rows) - 0.5) for place in range(len(actions))]
@@ -126,6 +175,6 @@ def draw_actions(axes: Any, runs: Sequence[Run], published: Sequence[PublishedRo
 
 
 def plain(axes: Any) -> None:
-    """Quiet lines behind the data."""
+    """Thin lines behind the data, no box around it."""
     axes.grid(axis='y', alpha=0.25)
     axes.spines[['top', 'right']].set_visible(False)

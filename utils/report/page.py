@@ -1,4 +1,4 @@
-"""The tables of a run: test_*_eval.csv as KSOF writes it, results.json, and results.md, which the terminal shows too."""
+"""The page of one evaluated run: results.json, results.md and the terminal's text, and test_*_eval.csv as KSOF writes it."""
 import csv
 import io
 import json
@@ -9,13 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from utils.common.errors import InputError
-from utils.common.files import write_text
+from utils.common.files import remove_leftovers, write_text
 from utils.data.dataset import Dataset, label_frames
 from utils.data.lookup import dataset_named
 from utils.data.windows import Windows
 from utils.evaluate.metrics import ActionTable
-from utils.report.motion_table import Motion, motion_rows, motion_sentences
-from utils.report.published import PublishedRow, published_rows
+from utils.evaluate.motion import Motion
+from utils.report import tables
+from utils.report.motion_table import motion_rows, motion_sentences
+from utils.report.published import EPOCHS, PublishedRow, published_rows
+from utils.report.tables import Block, Heading, Notes, Row, Table, value_table
 
 NETWORK, PREDICTED, BASELINES = 'KSOF', 'KSOF predicted joints only', ('zero velocity', 'constant velocity')  # methods of a run
 
@@ -84,12 +87,24 @@ def table_frames(results: Results) -> list[int]:
 
 
 def write_all(results: Results, folder: Path) -> str:
-    """Write the three files into the run folder and return the text of results.md."""
-    text = markdown(results)
-    write_text(folder / f'test_{results.protocol}_eval.csv', csv_text(results))
-    write_text(folder / 'results.json', json.dumps(json_dict(results), indent=2) + '\n')
-    write_text(folder / 'results.md', text)
-    return text
+    """Writes results.json and, from it, test_*_eval.csv and results.md; returns the same page for the terminal.
+
+    The files made from results.json are away while it is replaced, so that those that are there agree, whenever this is killed.
+    Raises InputError if an error is not finite; then the files stay as they were.
+    """
+    remove_leftovers(folder)
+    try:
+        content = json.dumps(json_dict(results), indent=2, allow_nan=False) + '\n'
+    except ValueError:
+        raise InputError(f'{folder}: an error is not finite: the network does not predict numbers; nothing is written') from None
+    table, page = folder / f'test_{results.protocol}_eval.csv', folder / 'results.md'
+    table.unlink(missing_ok=True)
+    page.unlink(missing_ok=True)
+    write_text(folder / 'results.json', content)
+    written = read_results(folder / 'results.json')
+    write_text(table, csv_text(written))
+    write_text(page, markdown(written))
+    return tables.terminal(blocks(written))
 
 
 def csv_text(results: Results) -> str:
@@ -156,116 +171,158 @@ def check_values(results: Results) -> None:
 
 
 def markdown(results: Results) -> str:
-    """The report: this run and its baselines, the published rows beside them, each action, and how to read it."""
+    """results.md."""
+    return tables.markdown(blocks(results))
+
+
+def blocks(results: Results) -> list[Block]:
+    """The page: the run among its baselines and the published rows, its actions, its motion, and how to read them."""
     frames = table_frames(results)
-    sections = [heading(results), markdown_table(results, frames, summary_rows(results, frames))]
     published, notes = published_section(results, frames)
-    if published:
-        title = 'Published' + (f', mean of the same {len(results.windows)} actions' if results.has_actions else '')
-        title += ' (on the recordings: nothing to compare this run with)' if results.sample else ''
-        sections += [f'{title}:', markdown_table(results, frames, published)]
+    page: list[Block] = [*heading(results), label_table(results, frames, [*summary_rows(results, frames), *published])]
     if results.has_actions:
-        name, table = next(iter(results.methods.items()))
-        rows = [(action, [errors[f] for f in frames]) for action, errors in table.items()]
-        sections += [f'{name} by action:', markdown_table(results, frames, rows)]
+        by_action = next(iter(results.methods.values()))
+        rows = [Row(action, [errors[f] for f in frames], rival=False) for action, errors in by_action.items()]
+        page += ['KSOF by action:', label_table(results, frames, rows)]
     if results.motion:
         before, after = motion_sentences(results.motion, results.reader.skeleton)
-        sections += [before, markdown_table(results, frames, motion_rows(results.motion, frames)), after]
-    return '\n\n'.join([*sections, caveats(results, notes)]) + '\n'
+        page += [before, label_table(results, frames, motion_rows(results.motion, frames)), after]
+    return [*page, Notes([*caveats(results), *notes])]
 
 
-def heading(results: Results) -> str:
-    """Two lines: what was measured, over what."""
-    drawn = f'{results.protocol} for each {results.reader.drawn_for}, so'
-    missing = f' (missing: {", ".join(results.missing_actions)})' if results.missing_actions else ''
-    over = (f'mean of {len(results.windows)} of {len(results.reader.actions)} actions{missing}' if results.has_actions
-            else 'mean of the windows')
-    on = f'sample motion in the layout of {results.reader.title}' if results.sample else results.reader.title
-    return (f'## KSOF on {on}: {results.input_n} observed, {results.output_n} predicted frames\n\n'
-            f'MPJPE in mm at the frame, {over}; {"all" if results.protocol == "all" else drawn} '
-            f'{sum(results.windows.values())} test windows; epoch {results.epoch}, selected on '
-            f'{results.selected_on}' + (f'; {results.parameters / 1e6:.2f} M parameters.' if results.parameters else '.'))
+def measured_on(results: Results) -> str:
+    """The dataset by name; the one place where invented motion is called that."""
+    title = results.reader.title
+    return f'synthetic motion in the layout of {title}' if results.sample else title
 
 
-def summary_rows(results: Results, frames: list[int]) -> list[tuple[str, list[float]]]:
-    """The average of each method at the shown frames, the network also in true mm and over the papers' other subset."""
-    rows = [(name, [table['avg'][f] for f in frames]) for name, table in results.methods.items()]
-    scale = results.reader.skeleton.mm_scale_to_true
-    if scale != 1:
-        rows.insert(1, (f'{rows[0][0]}, true mm (x {scale:.3f})', [error * scale for error in rows[0][1]]))
+def tested_on(results: Results) -> str:
+    """The test windows in words: which, and how many."""
+    drawn = '' if results.protocol == 'all' else f' for each {results.reader.drawn_for}, so'
+    return f'{results.protocol}{drawn} {sum(results.windows.values())} test windows'
+
+
+def heading(results: Results) -> list[Block]:
+    """What was measured, over what."""
+    over = 'mean of the windows'
+    if results.has_actions:
+        missing = f' (missing: {", ".join(results.missing_actions)})' if results.missing_actions else ''
+        over = f'mean of {len(results.windows)} of {len(results.reader.actions)} actions{missing}'
+    size = f'; {results.parameters / 1e6:.2f} M parameters' if results.parameters else ''
+    return [Heading(f'KSOF on {measured_on(results)}: {results.input_n} observed, {results.output_n} predicted frames'),
+            f'MPJPE in mm at the frame, {over}; {tested_on(results)}; epoch {results.epoch}, selected on '
+            f'{results.selected_on}{size}.']
+
+
+def summary_rows(results: Results, frames: list[int]) -> list[Row]:
+    """The average of each method at the shown frames; the network also in true mm and over the papers' other subset."""
+    rows = [Row(name, [table['avg'][f] for f in frames], rival=name != PREDICTED) for name, table in results.methods.items()]
+    network, more = rows[0], []
     subset = results.reader.other_average
     if subset and not results.missing_actions:
         table = next(iter(results.methods.values()))
         means = [sum(table[action][f] for action in subset) / len(subset) for f in frames]
         left_out = ', '.join(action for action in results.reader.actions if action not in subset)
-        rows.insert(1, (f'{rows[0][0]}, {len(subset)} actions (without {left_out})', means))
-    return rows
+        more.append(Row(f'{network.name}, {len(subset)} actions (without {left_out})', means, rival=False))
+    scale = results.reader.skeleton.mm_scale_to_true
+    if scale != 1:
+        true_mm = [error * scale for error in network.values if error is not None]
+        more.append(Row(f'{network.name}, true mm (x {scale:.3f})', true_mm, rival=False))
+    return [network, *more, *rows[1:]]
 
 
-def published_beside(results: Results, labels: list[int], only: Sequence[str] = ()) -> tuple[list[PublishedRow], list[str]]:
-    """Published rows with any of these labels over the actions of the results, this protocol first and others marked so.
+def published_beside(results: Results, labels: list[int],
+                     only: Sequence[str] = ()) -> tuple[list[PublishedRow], list[str]]:
+    """The published rows that compare with the results at any of these labels; those of the same protocol come first.
 
-    only: parts of the names to show, all if empty. The second list names methods published as an average that does not compare.
+    only: parts of the names to show; all if empty.
+    The second list names the methods published only as an average that does not compare.
+    There are none beside synthetic motion, which compares with nothing published.
     """
+    if results.sample:
+        return [], []
     rows, left_out = published_rows(results.reader.name, list(results.windows), whole_set=not results.missing_actions)
 
     def wanted(name: str) -> bool:
         return not only or any(part.lower() in name.lower() for part in only)
 
-    rows = [row for row in rows if wanted(row.method) and any(label in row.errors for label in labels)]
-    rows.sort(key=lambda row: row.protocol != results.protocol)
-    marked = [row if row.protocol == results.protocol
-              else replace(row, method=f'{row.method} [other protocol: {row.protocol} windows]') for row in rows]
-    return marked, [name for name in left_out if wanted(name)]
+    shown = [row for row in rows if wanted(row.method) and (row.means or any(label in row.errors for label in labels))]
+    names = [row.method for row in shown]  # an epoch chosen otherwise stands beside its model's other row
+    shown.sort(key=lambda row: (row.protocol != results.protocol, names.index(row.method)))
+    return shown, [name for name in left_out if wanted(name)]
 
 
-def published_section(results: Results, frames: list[int],
-                      only: Sequence[str] = ()) -> tuple[list[tuple[str, list[float | None]]], list[str]]:
-    """Published rows at the shown labels, and notes on their sources."""
+def published_section(results: Results, frames: list[int], only: Sequence[str] = ()) -> tuple[list[Row], list[str]]:
+    """Published rows at the shown labels, and notes on what they are and where they were seen."""
     labels = [results.label_ms[f] for f in frames]
-    rows, left_out = published_beside(results, labels, only)
-    table = [(row.method, [row.errors.get(label) for label in labels]) for row in rows]
-    sources = sorted({f'{row.method.split(" [")[0]}: {row.source}' for row in rows})
-    notes = [f'Sources of the published rows: {"; ".join(sources)}.'] if sources else []
+    found, left_out = published_beside(results, labels, only)
+    rows = [row for row in found if row.errors]
+    table = [Row(row.marked + other_protocol(row.protocol, results.protocol), [row.errors.get(label) for label in labels],
+                 rival=row.protocol == results.protocol) for row in rows]
+    notes = published_notes(results, rows) + mean_notes(results, found)
     if left_out:
         notes.append(f'Not shown, as only an average over all {len(results.reader.actions)} actions is published: '
                      f'{", ".join(left_out)}.')
     return table, notes
 
 
-def caveats(results: Results, notes: list[str]) -> str:
-    """What the numbers do and do not say, as a list."""
+def other_protocol(protocol: str, own: str) -> str:
+    """What is put behind the name of a row that was measured on other windows."""
+    return '' if protocol == own else f' [other protocol: {protocol} windows]'
+
+
+def published_notes(results: Results, rows: Sequence[PublishedRow]) -> list[str]:
+    """How the rows' epochs were chosen, what that and the horizon are worth, and the rows' sources."""
+    if not rows:
+        return []
+    over = f', means of the same {len(results.windows)} actions' if len(results.windows) > 1 else ''
+    used = [f'({mark}) {meaning}' for name, (mark, meaning) in EPOCHS.items() if any(row.epoch == name for row in rows)]
+    sources = sorted({f'{row.marked}: {"; ".join(sorted(row.sources))}' for row in rows})
+    return [f'Rows with a mark are published{over}. The mark says how the epoch was chosen: {", ".join(used)}. The epoch here '
+            f'is selected on {results.selected_on}; choosing it on the test set is worth 1.4 to 14% (docs/protocol.md).',
+            '"10 out": a model that predicts 10 frames. It is 1-2 mm (up to 10 mm on 3DPW) better than one for 25 or 30 at the '
+            'same label.',
+            f'Sources of the published rows: {" | ".join(sources)}.']
+
+
+def mean_notes(results: Results, rows: Sequence[PublishedRow]) -> list[str]:
+    """One sentence for each mean over labels that methods are published as, with the run's own beside it."""
+    published: dict[tuple[int, ...], list[str]] = {}
+    for row in rows:
+        for labels, error in row.means.items():
+            if set(labels) <= set(results.label_ms):
+                published.setdefault(labels, []).append(f'{row.marked} {error:.2f} ({"; ".join(sorted(row.sources))})')
+    average = next(iter(results.methods.values()))['avg']
+    notes = []
+    for labels, methods in published.items():
+        own = sum(average[results.label_ms.index(label)] for label in labels) / len(labels)
+        notes.append(f'Published as the mean of {", ".join(map(str, labels))} ms alone: {", ".join(methods)}; here {own:.2f}.')
+    return notes
+
+
+def caveats(results: Results) -> list[str]:
+    """What the numbers do and do not say."""
     skeleton = results.reader.skeleton
-    lines = [
-        f'The field scores {len(skeleton.joints)} joints: {len(skeleton.predicted)} predicted, {len(skeleton.copied)} copied '
-        f'from those, {len(skeleton.joints) - len(skeleton.predicted) - len(skeleton.copied)} taken from the truth; '
-        f'"predicted joints only" is the mean of the {len(skeleton.predicted)}.',
-        'Epochs here are not selected on test data. KSOF, PGBIG and GGMotion picked the best epoch on the test set, '
-        'and a model trained for 10 frames is worth 1-2 mm (up to 10 mm on 3DPW) over one for 25 or 30 at the same label.',
-    ]
+    joints, predicted, copied = len(skeleton.joints), len(skeleton.predicted), len(skeleton.copied)
+    lines = [f'The field scores {joints} joints: {predicted} predicted, {copied} copied from those, '
+             f'{joints - predicted - copied} taken from the truth; "predicted joints only" is the mean of the {predicted}.']
     if results.missing_files:
-        lines.append(f'Not evaluated, as the files are missing: {", ".join(results.missing_files)}. The published rows '
-                     'include them.')
+        beside = '' if results.sample else ' The published rows include them.'
+        lines.append(f'Not evaluated, as the files are missing: {", ".join(results.missing_files)}.{beside}')
     if skeleton.true_ms_per_frame != skeleton.label_ms_per_frame:
         lines.append(f'The field labels a frame {skeleton.label_ms_per_frame:g} ms; recorded at {skeleton.raw_fps} Hz with '
                      f'every {skeleton.stride}nd frame used it is {skeleton.true_ms_per_frame:.1f} ms.')
     if skeleton.mm_scale_to_true != 1:
         lines.append(f'Published mm are {1 / skeleton.mm_scale_to_true:.2f} times real ones on this dataset.')
-    return '\n'.join(f'- {line}' for line in lines + notes)
+    return lines
 
 
-def markdown_table(results: Results, frames: list[int], rows: list[tuple[str, Any]]) -> str:
-    """A table that reads well as text too: labels above true times, one row an entry; a dash where nothing is published."""
-    labels, true_ms = results.label_ms, results.reader.skeleton.true_ms(results.output_n)
-    cells = [['label ms', *(str(labels[f]) for f in frames)], ['true ms', *(f'{true_ms[f]:.0f}' for f in frames)]]
-    cells += [[name, *('-' if value is None else f'{value:.2f}' for value in values)] for name, values in rows]
-    return text_table(cells)
+def label_heads(results: Results, frames: Sequence[int]) -> list[list[str]]:
+    """Two rows of heads: the labels of the shown frames, and their true times."""
+    true_ms = results.reader.skeleton.true_ms(results.output_n)
+    return [['label ms', *(str(results.label_ms[f]) for f in frames)], ['true ms', *(f'{true_ms[f]:.0f}' for f in frames)]]
 
 
-def text_table(cells: list[list[str]], names: int = 1) -> str:
-    """A Markdown table that reads well as text too: heads first; columns of names to the left, the others to the right."""
-    widths = [max([0 if column < names else 7, *(len(row[column]) for row in cells)]) for column in range(len(cells[0]))]
-    lines = ['| ' + ' | '.join(f'{cell:{"<" if column < names else ">"}{widths[column]}}' for column, cell in enumerate(row))
-             + ' |' for row in cells]
-    rule = '|' + '|'.join('-' * (width + 1) + ('-' if column < names else ':') for column, width in enumerate(widths)) + '|'
-    return '\n'.join([lines[0], rule, *lines[1:]])
+def label_table(results: Results, frames: Sequence[int], rows: Sequence[Row]) -> Table:
+    """A table with one column for each shown frame and one row for each method."""
+    return value_table(label_heads(results, frames), rows)

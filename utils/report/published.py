@@ -1,45 +1,75 @@
-"""Other people's numbers (published.csv, one a row with its source), averaged over the actions a run has."""
+"""Other people's errors (published.csv), averaged over the actions that a run was tested on."""
 import csv
 from dataclasses import dataclass
 from pathlib import Path
 
 TABLE = Path(__file__).with_name('published.csv')
+# How a published row's epoch was chosen: the mark behind its name, and what the mark says.
+EPOCHS = {'test': ('t', 'the best on the test set'), 'validation': ('v', 'the best on validation data'),
+          'last': ('l', 'the last'), 'unknown': ('?', 'not said')}
 
 
 @dataclass(frozen=True)
 class PublishedRow:
-    """One method's errors in mm at some labels, averaged over `actions`; protocol is 'all', '256' or '8'."""
+    """One method's errors.
+
+    method: its name and, where it is known, how many frames it predicts.
+    protocol: the test windows: 'all', '256', '8', or whose they are.
+    epoch: how the epoch was chosen, a key of EPOCHS.
+    errors: label in ms -> error in mm.
+    means: several labels in ms -> mean error in mm, of a method published without its errors at single labels.
+    sources: where the numbers were seen.
+    """
 
     method: str
     protocol: str
+    epoch: str
     errors: dict[int, float]
-    source: str
+    means: dict[tuple[int, ...], float]
+    sources: frozenset[str]
+
+    @property
+    def marked(self) -> str:
+        """The method with the mark of how its epoch was chosen."""
+        return f'{self.method} ({EPOCHS[self.epoch][0]})'
 
 
 def published_rows(dataset: str, actions: list[str], *, whole_set: bool) -> tuple[list[PublishedRow], list[str]]:
-    """The rows that compare with a run on these actions, and the names of those that do not.
+    """The rows that compare with a run on these actions, and the names of the methods that do not.
 
-    A method published action by action is averaged over the run's actions. One published as an average only compares
-    with a run that has the whole set; otherwise its name comes back in the second list.
+    A method published action by action is averaged over the run's actions. A mean of some actions ('a+b' in the table) compares
+    with a run on exactly these. A mean of all ('avg') compares with a run on the whole set; with another run, the method's name
+    is in the second list.
     """
-    by_method: dict[tuple[str, str], dict[str, dict[int, float]]] = {}
-    sources = {}
+    by_method: dict[tuple[str, str, str], list[dict[str, str]]] = {}
     with TABLE.open(newline='') as file:
-        for row in csv.DictReader(file):
-            if row['dataset'] == dataset:
-                key = (f'{row["method"]} {row["variant"].replace("_", " ")}'.strip(), row['protocol'])
-                own = by_method.setdefault(key, {}).setdefault(row['action'], {})
-                own[int(row['label_ms'])] = float(row['mpjpe_mm'])
-                sources[key] = row['source']
+        for line in csv.DictReader(file):
+            if line['dataset'] == dataset:
+                frames = '' if line['output_n'] == 'unknown' else f', {line["output_n"]} out'
+                by_method.setdefault((line['method'] + frames, line['protocol'], line['epoch']), []).append(line)
     rows, left_out = [], []
-    for (method, protocol), table in by_method.items():
-        if all(action in table for action in actions):
-            labels = set.intersection(*(set(table[action]) for action in actions))
-            errors = {label: sum(table[action][label] for action in actions) / len(actions) for label in sorted(labels)}
-        elif whole_set and 'avg' in table:
-            errors = table['avg']
-        else:
-            left_out.append(method)
+    for (method, protocol, epoch), lines in by_method.items():
+        table: dict[str, dict[tuple[int, ...], float]] = {}
+        for line in lines:
+            labels = tuple(int(label) for label in line['label_ms'].split('+'))
+            table.setdefault(line['action'], {})[labels] = float(line['mpjpe_mm'])
+        found = errors_over(table, actions, whole_set)
+        if found is None:
+            left_out += [method] if 'avg' in table else []
             continue
-        rows.append(PublishedRow(method, protocol, errors, sources[method, protocol]))
+        rows.append(PublishedRow(method, protocol, epoch, {labels[0]: found[labels] for labels in found if len(labels) == 1},
+                                 {labels: found[labels] for labels in found if len(labels) > 1},
+                                 frozenset(line['source'] for line in lines)))
     return rows, left_out
+
+
+def errors_over(table: dict[str, dict[tuple[int, ...], float]], actions: list[str],
+                whole_set: bool) -> dict[tuple[int, ...], float] | None:
+    """A method's errors over these actions, from errors by action or a published mean; None where there is neither."""
+    if all(action in table for action in actions):
+        shared = set.intersection(*(set(table[action]) for action in actions))
+        return {labels: sum(table[action][labels] for action in actions) / len(actions) for labels in sorted(shared)}
+    for name, errors in table.items():
+        if name == 'avg' and whole_set or '+' in name and set(name.split('+')) == set(actions):
+            return errors
+    return None

@@ -1,102 +1,110 @@
-"""The page that is laid beside the paper: for each dataset its averages, then short and long horizons by action."""
+"""The page of tools/reproduce.py, to lay beside the paper: for each dataset its averages, then its errors by action."""
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-import torch
-
-from utils.common.environment import environment
 from utils.data.dataset import Dataset
-from utils.report.comparison import Rows, Run, load_run
+from utils.report.comparison import Run, load_run
 from utils.report.page import (
     BASELINES,
     NETWORK,
     Results,
     caveats,
-    markdown_table,
+    label_heads,
+    label_table,
+    measured_on,
+    other_protocol,
     over_actions,
     published_beside,
     published_section,
     summary_rows,
     table_frames,
-    text_table,
+    tested_on,
 )
-from utils.report.paper import MAINS
+from utils.report.tables import Block, Heading, Notes, Row, Table, best_rows, markdown, number
 
 SHORT_MS = 400  # the papers' short horizon ends at this label
 
 
 class Section(NamedTuple):
-    """One dataset of the page: its run's folder, or why there is nothing to show."""
+    """One dataset of the page.
 
-    reader: Dataset
+    main: the file name of its main.
+    folder: its run's folder.
+    why_not: why there is nothing to show; empty where there is.
+    """
+
+    dataset: Dataset
+    main: str
     folder: Path | None
     why_not: str
 
 
-def page(sections: Sequence[Section], data: str, more: Sequence[str]) -> str:
-    """The whole page. data, more: what tools/reproduce.py was given."""
-    runs = [load_run(section.folder) if section.folder and not section.why_not else None for section in sections]
-    command = shlex.join(['python', 'tools/reproduce.py', data, *more])
-    machine = f'with {torch.cuda.get_device_name()}' if torch.cuda.is_available() else 'without CUDA'
-    versions = ', '.join(f'{name} {value}' for name, value in environment().items() if name != 'threads')
-    parts = ['# KSOF at the settings of the paper, beside the published tables',
-             f'Made by `{command}` on a machine {machine} ({versions}). MPJPE in mm at the frame, lower is better.']
+def page(sections: Sequence[Section], words: Sequence[str], more: Sequence[str], environment: Mapping[str, Any]) -> str:
+    """The whole page as Markdown.
+
+    words: the command line that made it.
+    more: those of its words that were handed on to the mains.
+    environment: names and versions of what it ran on.
+    """
+    versions = ', '.join(f'{name} {value}' for name, value in environment.items())
+    parts: list[Block] = [Heading('KSOF at the settings of the paper, beside the published tables', level=1),
+                          f'Made by `{shlex.join(["python", *words])}` ({versions}). MPJPE in mm at the frame, lower is better.']
     if more:
         parts.append(f'**Not the paper\'s settings alone:** `{shlex.join(more)}` was added to its command lines.')
-    if any(run and run.results.sample for run in runs):
-        parts.append('**Sample motion:** what is marked so was trained and tested on invented motion. It shows that everything '
-                     'runs; its numbers compare with nothing published.')
-    for section, run in zip(sections, runs, strict=True):
-        parts += dataset_part(run) if run else [f'## {section.reader.title}', f'Nothing here: {section.why_not}.']
-    return '\n\n'.join(parts) + '\n'
+    for section in sections:
+        if section.folder and not section.why_not:
+            parts += dataset_part(load_run(section.folder), section.main)
+        else:
+            parts += [Heading(section.dataset.title), f'Nothing here: {section.why_not}.']
+    return markdown(parts)
 
 
-def dataset_part(run: Run) -> list[str]:
+def dataset_part(run: Run, main: str) -> list[Block]:
     """The texts and tables of one dataset."""
     results = run.results
-    frames = table_frames(results)
+    frames, labels, name = table_frames(results), results.label_ms, results.reader.title
     published, notes = published_section(results, frames)
-    title = results.reader.title + (' (sample motion)' if results.sample else '')
-    over = f', mean of {len(results.windows)} of {len(results.reader.actions)} actions' if results.has_actions else ''
-    lacking = f'; missing: {", ".join(results.missing_actions)}' if results.missing_actions else ''
-    parts = [f'## {title}', how_made(run), f'### {title}: averages', f'All labels{over}{lacking}.',
-             markdown_table(results, frames, [*summary_rows(results, frames), *published])]
+    over = ''
     if results.has_actions:
-        labels = results.label_ms
-        for name, own in (('short', [f for f in frames if labels[f] <= SHORT_MS]),
-                          ('long', [f for f in frames if labels[f] > SHORT_MS])):
-            parts += [f'### {title}: {name} horizon by action',
+        lacking = f'; missing: {", ".join(results.missing_actions)}' if results.missing_actions else ''
+        over = f', mean of {len(results.windows)} of {len(results.reader.actions)} actions{lacking}'
+    title = measured_on(results)
+    parts: list[Block] = [Heading(title[0].upper() + title[1:]), how_made(run, main), Heading(f'{name}: averages', level=3),
+                          f'All labels{over}.', label_table(results, frames, [*summary_rows(results, frames), *published])]
+    if results.has_actions:
+        for horizon, own in (('short', [f for f in frames if labels[f] <= SHORT_MS]),
+                             ('long', [f for f in frames if labels[f] > SHORT_MS])):
+            parts += [Heading(f'{name}: {horizon} horizon by action', level=3),
                       action_table(results, own) if own else
                       f'A network that predicts {results.output_n} frames has none; `--output_n` sets how many.']
-    return [*parts, caveats(results, notes)]
+    return [*parts, Notes([*caveats(results), *notes])]
 
 
-def how_made(run: Run) -> str:
+def how_made(run: Run, main: str) -> str:
     """One paragraph: the run, its length and speed, what it was tested on."""
     results, options = run.results, run.options or {}
     hours = sum(entry['seconds'] for entry in run.history) / 3600
-    protocol = 'all' if results.protocol == 'all' else f'{results.protocol} for each {results.reader.drawn_for}, so'
     trained = f'{len(run.history)} epoch{"" if len(run.history) == 1 else "s"} in {hours:.2f} hours'
-    data = options.get('data_dir', 'data not named')
-    return (f'`{MAINS[results.reader.name]}`, run `{run.name}`, trained on {data}: {trained}, '
+    return (f'`{main}`, run `{run.name}`, trained on {options.get("data_dir", "data not named")}: {trained}, '
             f'{run.windows_per_s or 0:.0f} windows/s; epoch {results.epoch} has the lowest validation error and is the one '
-            f'tested, on {protocol} {sum(results.windows.values())} windows. {results.input_n} observed, {results.output_n} '
-            'predicted frames.')
+            f'tested, on {tested_on(results)}. {results.input_n} observed, {results.output_n} predicted frames.')
 
 
-def action_table(results: Results, frames: Sequence[int]) -> str:
+def action_table(results: Results, frames: Sequence[int]) -> Table:
     """The run, zero velocity and the published rows, action by action, then their averages."""
     labels = [results.label_ms[f] for f in frames]
-    true_ms = [f'{results.reader.skeleton.true_ms(results.output_n)[f]:.0f}' for f in frames]
-    cells = [['action', 'label ms', *map(str, labels)], ['', 'true ms', *true_ms]]
+    (label_name, *label_cells), (time_name, *time_cells) = label_heads(results, frames)
+    cells = [['action', label_name, *label_cells], ['', time_name, *time_cells]]
+    best = set()
     for action in (*results.windows, 'average'):
         own = results if action == 'average' else over_actions(results, [action])
-        rows: Rows = [(name, [own.methods[name]['avg'][f] for f in frames]) for name in (NETWORK, BASELINES[0])]
-        rows += [(row.method, [row.errors.get(label) for label in labels]) for row in published_beside(own, labels)[0]]
-        block = [['', f'{name}, this run' if name == NETWORK else name,
-                  *('-' if value is None else f'{value:.2f}' for value in values)] for name, values in rows]
-        block[0][0] = action
-        cells += block
-    return text_table(cells, names=2)
+        rows = [Row(f'{name}, this run' if name == NETWORK else name, [own.methods[name]['avg'][f] for f in frames])
+                for name in (NETWORK, BASELINES[0])]
+        rows += [Row(row.marked + other_protocol(row.protocol, own.protocol),
+                     [row.errors.get(label) for label in labels], rival=row.protocol == own.protocol)
+                 for row in published_beside(own, labels)[0] if row.errors]
+        best |= {(len(cells) + k, 2 + column) for column, found in enumerate(best_rows(rows)) for k in found}
+        cells += [['' if k else action, row.name, *map(number, row.values)] for k, row in enumerate(rows)]
+    return Table(cells, names=2, heads=2, best=frozenset(best))

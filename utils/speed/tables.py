@@ -5,7 +5,7 @@ Times are medians (10th to 90th percentile).
 from collections.abc import Iterable
 from typing import Any
 
-from utils.report.page import text_table
+from utils.report.tables import markdown_table
 from utils.speed.measure import PARTS
 
 Figures = dict[str, Any]
@@ -81,7 +81,7 @@ def latency_heads(measured: Figures) -> list[str]:
 
 
 def titled(title: str, head: Iterable[str], rows: Iterable[list[str]]) -> tuple[str, ...]:
-    return '', f'{title}:', '', text_table([list(head), *rows])
+    return '', f'{title}:', '', markdown_table([list(head), *rows])
 
 
 def ms(times: dict[str, float]) -> str:
