@@ -37,7 +37,7 @@ def products_by_hand(options):
     """Multiplications and additions of the network's products for one window, forward: all, and those of them whose input
     needs no gradient or whose matrix is fixed, so that going backward costs them once and not twice."""
     nodes, seen, ahead, kept = options.node_n, options.input_n, options.output_n, options.dct_n
-    channels, width, squeezed = 16 * options.d_model, options.d_model * kept, max(1, ahead // 4)
+    channels, width, squeezed = 16 * options.d_model, options.d_model * kept, max(2, ahead // 4)
     along_time = options.tcn_axis == 'time'
     length = seen if along_time else nodes
     embedding = length * (nodes if along_time else seen) * channels
@@ -50,8 +50,9 @@ def products_by_hand(options):
     decoding = nodes * kept * ahead
     gates = 2 * 2 * ahead * squeezed
     pooled = nodes // 2 if options.topk == 'packed' else nodes
-    fusion = ahead * (2 * nodes * nodes * 7 + pooled * nodes * 5 + pooled * nodes * 3 + 2 * nodes * nodes
-                      + (3 * pooled + nodes) * 2 * nodes + 2 * nodes * nodes)
+    stages_in_time = 2 * nodes * nodes * 7 + nodes * nodes * 5 + nodes * nodes * 3
+    mlp = (nodes + 3 * pooled) * 4 * nodes + 4 * nodes * nodes
+    fusion = ahead * (2 * nodes * nodes + stages_in_time + mlp)
     return 2 * (embedding + blocks + projection + spatial + decoding + gates + fusion), 2 * (embedding + first + decoding)
 
 
