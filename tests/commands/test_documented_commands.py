@@ -20,7 +20,7 @@ from torch.distributed.run import get_args_parser
 import utils.run
 from tests.conftest import PROJECT, few_frames, paper_lines
 from tools.reproduce import MAINS
-from utils.common import checkpoint
+from utils.common import run_folder
 from utils.data.lookup import DATASETS
 from utils.data.synthetic import files as synthetic
 from utils.mocap.asf_amc import benchmark_rows, read_amc, read_asf
@@ -100,7 +100,7 @@ def provide(tiny, trained, recording, tmp_path):
     here.mkdir()
     (here / 'DATA').symlink_to(tiny)
 
-    def run_folder(name):
+    def provide_run(name):
         folder = here / 'checkpoint' / name
         if not folder.exists():
             shutil.copytree(trained(next((dataset for dataset in DATASETS if name.startswith(dataset)), 'cmu')), folder)
@@ -113,7 +113,7 @@ def provide(tiny, trained, recording, tmp_path):
             if before == '--out' or word.startswith('-') or path.exists():
                 continue
             if RUN_NAME.fullmatch(parts[0]) or parts[0] == 'checkpoint' and len(parts) > 1:
-                run_folder(parts[parts[0] == 'checkpoint'])
+                provide_run(parts[parts[0] == 'checkpoint'])
             elif before == '--data_dir':
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.symlink_to(tiny)
@@ -134,7 +134,7 @@ def follow(provide, run, tmp_path, monkeypatch):
     """Follow a document's commands in a working folder."""
     here, done = tmp_path / 'work', set()
     monkeypatch.chdir(here)
-    monkeypatch.setattr(checkpoint, 'RUNS', here / 'checkpoint')
+    monkeypatch.setattr(run_folder, 'RUNS', here / 'checkpoint')
     monkeypatch.setattr(synthetic, 'draw_lengths', few_frames)
 
     def python(place, words):
