@@ -19,7 +19,7 @@ from utils.common.environment import PROJECT
 from utils.common.precision import tf32
 from utils.data.lookup import DATASETS
 from utils.data.windows import Windows
-from utils.report.page import text_table
+from utils.report.tables import markdown_table
 from utils.speed.timing import PythonReads, TorchReads, peak_memory, reset_peak_memory
 from utils.train.engine import LOG_EVERY, epoch_order, mean_terms, train_epoch
 from utils.train.loop import Training, build_training
@@ -218,7 +218,7 @@ def report(machine: Mapping[str, Any], checks: list[Check], *, small: bool) -> s
     about = ('A narrow network, few steps: the figures are worth nothing. ' if small else '') \
         + "Synthetic motion, no dropout. MB: the process's peak, and the tensors' on the GPU."
     lines = ['# GPU check', '', *(f'- {name}: {value}' for name, value in machine.items()), '',
-             about, '', text_table([heads, *rows], names=2)]
+             about, '', markdown_table([heads, *rows], names=2)]
     for title, status in (('Failed', FAILED), ('Not run', NOT_RUN), ('Compared', OK)):
         noted = [check for check in checks if check.status == status and check.note]
         lines += ['', f'{title}: {len(noted)}' + (':' if noted else '.'),
