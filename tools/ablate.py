@@ -30,19 +30,27 @@ BASE = 'unchanged'
 # long trains half the epochs, and so about as long.
 CHANGES = {
     BASE: '',
-    'tcn_coordinates': '--tcn_axis coordinates',
+    'sgcn_only': '--without ktcn',
+    'ktcn_only': '--without sgcn',
+    'no_sof': '--without fusion',
+    'no_gates': '--without gates',
+    'sof_without_sum': '--without fusion_residual',
+    'topk_magnitude': '--topk magnitude',
     'topk_packed': '--topk packed',
+    'topk_inside': '--topk inside',
     'topk_off': '--topk off',
-    'without_gates': '--without gates',
-    'without_fusion_residual': '--without fusion_residual',
-    'without_batch_norm': '--without batch_norm',
-    'without_loss_weights': '--without loss_weights',
+    'wiring_inner': '--wiring inner',
     'jps_0': '--jps_weight 0',
+    'jps_1': '--jps_weight 1',
     'jps_10': '--jps_weight 10',
-    'dct_10': '--dct_n 10',
-    'dct_20': '--dct_n 20',
-    'dropout_0': '--dropout 0',
-    'dropout_0.2': '--dropout 0.2',
+    'jps_100': '--jps_weight 100',
+    'jps_1000': '--jps_weight 1000',
+    'jps_10000': '--jps_weight 10000',
+    'paths_0.3': '--path_weight 0.3',
+    'errors_unweighted': '--error_weighting 0',
+    'fixed_loss_weights': '--without loss_weights',
+    'layer_norm': '--without batch_norm',
+    'tcn_coordinates': '--tcn_axis coordinates',
     'd_model_x2': '--d_model *2 --epoch /2',
     'd_model_x4': '--d_model *4 --epoch /4',
 }
@@ -112,7 +120,7 @@ def blocks(runs: Path, seeds: Sequence[int]) -> list[Block]:
     """A table of every change that has a run with an epoch behind it in the folder, beside the unchanged network."""
     found = {name: [read_run(runs / f'{name}_seed{seed}') for seed in seeds] for name in CHANGES}
     cells = [['change', 'parameters', 'epochs', 'minutes', *(f'seed {seed}' for seed in seeds), 'mean', 'against unchanged',
-              'acceleration error', 'acceleration']]
+              'acceleration error', 'acceleration', 'gradient of JPS']]
     for name, of_seeds in found.items():
         trained = [run for run in of_seeds if run]
         if not trained:
@@ -120,13 +128,14 @@ def blocks(runs: Path, seeds: Sequence[int]) -> list[Block]:
         pairs = [(run.best['validation'], base.best['validation'])
                  for run, base in zip(of_seeds, found[BASE], strict=True) if run and base]  # of the same seeds
         against = f'{100 * (sum(run for run, _ in pairs) / sum(base for _, base in pairs) - 1):+.1f}%' if pairs else '-'
-        error, wrong, own = (mean(run.best[key] for run in trained)
-                             for key in ('validation', 'acceleration_error', 'acceleration'))
+        error, wrong, own, share = (mean(run.best[key] for run in trained)
+                                    for key in ('validation', 'acceleration_error', 'acceleration', 'share_jps'))
         cells.append([name, f'{trained[0].parameters:,}', str(trained[0].epochs), f'{mean(run.minutes for run in trained):.1f}',
                       *(f'{run.best["validation"]:.2f}' if run else '-' for run in of_seeds), f'{error:.2f}',
-                      against, f'{wrong:.2f}', f'{own:.2f}'])
+                      against, f'{wrong:.2f}', f'{own:.2f}', f'{100 * share:.1f}%'])
     return ['Validation MPJPE in mm over all predicted frames, at the best epoch of each seed; acceleration error and the '
-            'prediction\'s own mean acceleration, in mm per frame squared, means of the seeds.', Table(cells)]
+            'prediction\'s own mean acceleration, in mm per frame squared; the share of JPS in the norms of the loss '
+            'terms\' gradients. Means of the seeds.', Table(cells)]
 
 
 def read_run(folder: Path) -> Trained | None:

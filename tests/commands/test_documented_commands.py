@@ -30,7 +30,7 @@ SHORT = ['--epoch', '1', '--skip_rate', '40', '--d_model', '1', '--num_gcn', '1'
 TRAINING = (*(f'{main.__name__}.py' for main in MAINS.values()), 'tools/reproduce.py')
 SOME = {'tools/benchmark.py': ['--quick', '--d_model', '1', '--dataset', 'cmu', '--cuda_idx', 'cpu'],
         'tools/gpu_check.py': ['--dataset', 'cmu'],
-        'tools/ablate.py': [*SHORT, '--only', 'unchanged', 'dct_10', '--seeds', '0']}
+        'tools/ablate.py': [*SHORT, '--only', 'unchanged', 'topk_off', '--seeds', '0']}
 RUN_NAME = re.compile(r'([A-Z]+_)?RUN(_?[A-Z0-9]+)?')
 WORDS = {'MOTION': 'motion.bvh', 'CHECKPOINT': 'checkpoint/RUN/ckpt_best.pth.tar', 'CKPT': 'checkpoint/RUN/ckpt_best.pth.tar'}
 NOT_RUN = {

@@ -59,7 +59,7 @@ def test_without_its_residual_the_fusion_is_all_there_is(observed):
     model = trained(KSOF(**SIZES, fusion_residual=False), observed).eval()
     prediction = model(observed)
     last = observed[:, -1:]
-    gated = model.temporal_gate(prediction.temporal - last), model.spatial_gate(prediction.spatial - last)
+    gated = model.gate(prediction.temporal - last), model.gate(prediction.spatial - last)
     assert torch.allclose(prediction.fused, last + model.fusion(*gated), atol=1e-4)
     model.fusion_residual = True
     assert torch.allclose(model(observed).fused - prediction.fused, sum(gated), atol=1e-3)
@@ -195,9 +195,9 @@ def test_a_run_that_fails_does_not_stop_the_others(compare, tmp_path, monkeypatc
         return whole(dataset, defaults, words)
 
     monkeypatch.setattr(utils.run, 'main', failing)
-    code, out, err = compare('--only', 'unchanged', 'topk_packed', 'dropout_0', '--seeds', '0', '--epoch', '1')
+    code, out, err = compare('--only', 'unchanged', 'topk_packed', 'jps_0', '--seeds', '0', '--epoch', '1')
     assert code == 1 and 'fell off the bus' in err and err.endswith('error: 1 of 3 runs failed: topk_packed_seed0\n')
-    assert list(rows_of((tmp_path / 'runs' / 'ablations.md').read_text())) == ['unchanged', 'dropout_0']
+    assert list(rows_of((tmp_path / 'runs' / 'ablations.md').read_text())) == ['unchanged', 'jps_0']
 
     def stopped(*_):
         return 130
