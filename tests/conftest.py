@@ -105,7 +105,7 @@ def command(sample_cmu, tmp_path):
 
 def paper_lines():
     """The paper's three command lines as README.md shows them: their words by the main's file name, the data called DATA."""
-    block = (PROJECT / 'README.md').read_text().split("The paper's three command lines:")[1].split('```')[1]
+    block = re.split(r"The paper's three command\s+lines", (PROJECT / 'README.md').read_text())[1].split('```')[1]
     lines = block.removeprefix('sh\n').replace('\\\n', ' ').strip().splitlines()
     return {words[1]: words[1:] for words in map(shlex.split, lines)}
 

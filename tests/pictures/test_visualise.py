@@ -63,14 +63,17 @@ def scored(run, sample_cmu):
 
 
 @pytest.fixture
-def visualise(run, sample_cmu, tmp_path, capsys):
-    """Runs the tool; returns the rows of its table, (title, window, errors at the labels and mean), and the files written."""
+def visualise(run, sample_cmu, tmp_path, capsys, monkeypatch):
+    """Runs the tool in a wide terminal; returns the rows of its table, (title, window, errors at the labels and mean), and the files written."""
+    monkeypatch.setenv('COLUMNS', '200')
+
     def call(*arguments, folder=run, data=sample_cmu):
         code = run_tool(main, [str(folder), '--data_dir', str(data), '--out', str(tmp_path / 'out'), *arguments])
         out, err = capsys.readouterr()
         assert code == 0, err
-        cells = [[cell.strip() for cell in line.strip('|').split('|')] for line in out.splitlines() if line.startswith('|')]
-        rows = [(row[0], int(row[1]), [float(cell) for cell in row[2:]]) for row in cells if re.fullmatch(r'\d+', row[1])]
+        cells = [re.split(r'\s{2,}', line) for line in out.splitlines()]
+        rows = [(row[0], int(row[1]), [float(cell) for cell in row[2:]])
+                for row in cells if len(row) > 2 and re.fullmatch(r'\d+', row[1])]
         return rows, [Path(line.removeprefix('written: ')) for line in out.splitlines() if line.startswith('written: ')]
 
     return call
