@@ -219,7 +219,7 @@ def report(machine: Mapping[str, Any], checks: list[Check], *, small: bool) -> s
         + "Synthetic motion, no dropout. MB: the process's peak, and the tensors' on the GPU."
     lines = ['# GPU check', '', *(f'- {name}: {value}' for name, value in machine.items()), '',
              about, '', markdown_table([heads, *rows], names=2)]
-    for title, status in (('Failed', FAILED), ('Not run', NOT_RUN), ('Compared', OK)):
+    for title, status in (('Failed', FAILED), ('Not run', NOT_RUN), ('Noted', OK)):
         noted = [check for check in checks if check.status == status and check.note]
         lines += ['', f'{title}: {len(noted)}' + (':' if noted else '.'),
                   *(f'- {check.name}: {check.note}' for check in noted)]
