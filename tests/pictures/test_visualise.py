@@ -73,7 +73,7 @@ def visualise(run, sample_cmu, tmp_path, capsys, monkeypatch):
         assert code == 0, err
         cells = [re.split(r'\s{2,}', line) for line in out.splitlines()]
         rows = [(row[0], int(row[1]), [float(cell) for cell in row[2:]])
-                for row in cells if len(row) == 7 and row[0] != 'true ms' and row[1].isdigit()]
+                for row in cells if len(row) > 3 and row[0] != 'true ms' and row[1].isdigit()]
         return rows, [Path(line.removeprefix('written: ')) for line in out.splitlines() if line.startswith('written: ')]
 
     return call
