@@ -5,6 +5,7 @@ Given again, the command goes on where it stopped. A run that fails does not sto
 commands may work on the same folder side by side.
 """
 import argparse
+import logging
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,12 +19,14 @@ from main_cmu_3d import DEFAULTS
 from tools.series import PlannedRun, begun_run, do_runs, fail_if_any, plan_run, read_words, refuse_own
 from utils.build import build_network
 from utils.common.cli import log_to_terminal, run_tool, tool_parser
+from utils.common.errors import InputError
 from utils.common.files import write_text
 from utils.common.run_folder import RUNS
 from utils.data.cmu import DATASET
 from utils.data.dataset import find_root
 from utils.report.tables import Block, Table, markdown, terminal
 
+log = logging.getLogger('ksof')
 OURS = ('--data_dir', '--exp', '--seed', '--is_load', '--is_eval', '--ckpt', '--no_test')  # decided here for each run
 BASE = 'unchanged'
 # Each change's option words. *2 and /2 stand for twice and half of what the command says: a network whose step takes twice as
@@ -83,8 +86,10 @@ def main(argv: Sequence[str] | None) -> None:
     log_to_terminal()
     words = ['--data_dir', arguments.data, *more]
     settings = read_words(DATASET, DEFAULTS, words)
-    plans = [plan_change(name, seed, words, settings, arguments.runs)
-             for seed in arguments.seeds for name in arguments.only or CHANGES]
+    names = [name for name in arguments.only or CHANGES if changes_something(name, words, settings)]
+    if not names:
+        raise InputError('--only: names nothing that differs from the command\'s own settings')
+    plans = [plan_change(name, seed, words, settings, arguments.runs) for seed in arguments.seeds for name in names]
     page, failed = arguments.runs / 'ablations.md', []
     for plan, code in do_runs(plans, evaluate_finished=False):
         failed += [plan.name] if code else []
@@ -104,6 +109,15 @@ def plan_change(name: str, seed: int, words: Sequence[str], settings: Mapping[st
     words = [*words, '--no_test', '--seed', str(seed), *changed_words(CHANGES[name], settings)]
     run_name = f'{name}_seed{seed}'
     return plan_run(run_name, DATASET, DEFAULTS, words, (runs / run_name).resolve())
+
+
+def changes_something(name: str, words: Sequence[str], settings: Mapping[str, Any]) -> bool:
+    """Whether a change differs from what the command says already, as that may come with a recipe; says so if not."""
+    changed = read_words(DATASET, DEFAULTS, [*words, *changed_words(CHANGES[name], settings)])
+    if name == BASE or any(changed[key] != value for key, value in settings.items() if key != 'exp'):
+        return True
+    log.info('%s is left out: %s is what the command says already', name, CHANGES[name])
+    return False
 
 
 def changed_words(change: str, settings: Mapping[str, Any]) -> list[str]:

@@ -64,7 +64,10 @@ def scored(run, sample_cmu):
 
 @pytest.fixture
 def visualise(run, sample_cmu, tmp_path, capsys, monkeypatch):
-    """Runs the tool in a wide terminal; returns the rows of its table, (title, window, errors at the labels and mean), and the files written."""
+    """Runs the tool in a wide terminal.
+
+    Returns the rows of its table, (title, window, errors at the labels and mean), and the files written.
+    """
     monkeypatch.setenv('COLUMNS', '200')
 
     def call(*arguments, folder=run, data=sample_cmu):

@@ -208,15 +208,27 @@ def test_a_run_that_fails_does_not_stop_the_others(compare, tmp_path, monkeypatc
 
 
 def test_changes_are_option_words_that_the_main_takes():
-    words = ['--data_dir', 'DATA', '--output_n', '10', '--d_model', '4', '--epoch', '8', '--recipe', 'long']
-    base = read_words(DATASET, DEFAULTS, words)
-    changed = {name: read_words(DATASET, DEFAULTS, [*words, *ablate.changed_words(change, base)])
-               for name, change in ablate.CHANGES.items()}
-    assert changed.pop(ablate.BASE) == base
-    settings = [{key: value for key, value in own.items() if value != base[key] and key != 'exp'} for own in changed.values()]
-    assert all(settings) and len({str(own) for own in settings}) == len(settings), 'a change is none, or is there twice'
-    assert {'d_model': 16, 'epoch': 2} in settings
+    """Each differs from the command's own settings, with the paper's training or with the recipe, and no two are the same."""
+    useless = set(ablate.CHANGES)
+    for recipe in ([], ['--recipe', 'short']):
+        words = ['--data_dir', 'DATA', '--output_n', '10', '--d_model', '4', '--epoch', '8', *recipe]
+        base = read_words(DATASET, DEFAULTS, words)
+        differing = [name for name in ablate.CHANGES if ablate.changes_something(name, words, base)]
+        useless -= set(differing)
+        settings = [read_words(DATASET, DEFAULTS, [*words, *ablate.changed_words(ablate.CHANGES[name], base)])
+                    for name in differing]
+        assert len({str(own | {'exp': None}) for own in settings}) == len(settings), 'a change is there twice'
+        assert [(own['d_model'], own['epoch']) for own in settings].count((16, 2)) == 1
+    assert not useless
     assert ablate.changed_words('--epoch /4', {'epoch': 3}) == ['--epoch', '1']
+
+
+def test_a_change_that_is_none_is_left_out(compare, tmp_path, monkeypatch):
+    monkeypatch.setitem(ablate.CHANGES, 'dropout_none', '--dropout 0.3')
+    code, out, err = compare('--only', 'dropout_none', '--seeds', '0')
+    assert code == 2 and 'dropout_none is left out: --dropout 0.3 is what the command says already' in err
+    assert err.endswith('error: --only: names nothing that differs from the command\'s own settings\n')
+    assert not (tmp_path / 'runs').exists()
 
 
 def test_what_the_tool_does_not_take(compare, tmp_path):
