@@ -9,8 +9,9 @@ LEVELS = 2**16
 class Dropout(nn.Dropout):
     """Zeroes each value with probability p in training and scales the others by 1 / (1 - p).
 
-    On a processor torch draws a double for each value, which takes a quarter of a training step. Here 64 random bits
-    serve four values; p is rounded to a multiple of 2^-16, and the scale is that of the rounded p.
+    On a processor torch draws a double for each value, which takes a quarter of a training step. Here 64
+    random bits serve four values; p is rounded to a multiple of 2^-16, and the scale is that of the rounded
+    p.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -23,5 +24,6 @@ class Dropout(nn.Dropout):
 def random_mask(like: Tensor, dropped: int) -> Tensor:
     """Shape and type of `like`: 0 with probability dropped / LEVELS, else the scale that keeps the mean."""
     words = torch.empty(-(-like.numel() // 4), dtype=torch.int64).random_(-2**63, None)
-    bits = words.view(torch.int16)[: like.numel()].view(like.shape)  # uniform over LEVELS values from -2^15 on
+    # Each of the LEVELS values from -2^15 on is equally likely.
+    bits = words.view(torch.int16)[: like.numel()].view(like.shape)
     return (bits >= dropped - LEVELS // 2).to(like.dtype).mul_(LEVELS / (LEVELS - dropped))

@@ -1,4 +1,8 @@
-"""K-TCN, the temporal path: velocities through dilated causal convolutions, then integrated back to poses (KSOF section 3.2)."""
+"""K-TCN, the temporal path: predicts velocities by dilated causal convolutions (KSOF section 3.2).
+
+B windows, T_in observed and T_out predicted frames, N coordinates, C channels, L positions along the
+convolution.
+"""
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -11,12 +15,12 @@ BLOCKS = 4  # the figure's x4, with dilations 1, 2, 4, 8
 
 
 def velocity(poses: Tensor) -> Tensor:
-    """(B, T, N) poses -> (B, T, N) steps between frames, the first one zero."""
+    """Returns the steps between frames, (B, T, N) -> (B, T, N). The first one is zero."""
     return torch.diff(poses, dim=1, prepend=poses[:, :1])
 
 
 class CausalConv(nn.Module):
-    """Weight-normalised convolution of (B, C, L) that sees the present position and earlier ones only."""
+    """Convolves (B, C, L) with normalised weights. It sees the present position and earlier ones only."""
 
     def __init__(self, channels_in: int, channels_out: int, dilation: int):
         super().__init__()
@@ -28,7 +32,10 @@ class CausalConv(nn.Module):
 
 
 class TemporalBlock(nn.Module):
-    """Two causal convolutions with ReLU and dropout, and a residual (1x1 convolution where the widths differ)."""
+    """Two causal convolutions, each with ReLU and dropout, and a residual.
+
+    The residual is a 1x1 convolution where the widths differ.
+    """
 
     def __init__(self, channels_in: int, channels_out: int, *, dilation: int, dropout: float):
         super().__init__()
@@ -46,11 +53,14 @@ class TemporalBlock(nn.Module):
 class KTCN(nn.Module):
     """Predicts velocities and integrates them from the last observed pose.
 
-    node_n coordinates, input_n observed and output_n predicted frames, width channels. `axis` says along what the
-    convolutions slide: 'time' (coordinates are channels) or 'coordinates' (frames are channels: the released code).
+    node_n, input_n, output_n: N, T_in, T_out.
+    width: channels of the blocks.
+    axis: along what the convolutions slide. 'time': coordinates are channels. 'coordinates': frames are
+        channels, as in the released code.
     """
 
-    def __init__(self, *, node_n: int, input_n: int, output_n: int, width: int, dropout: float, axis: str = 'time'):
+    def __init__(self, *, node_n: int, input_n: int, output_n: int, width: int, dropout: float,
+                 axis: str = 'time'):
         super().__init__()
         self.axis = axis
         channels, length = (node_n, input_n) if axis == 'time' else (input_n, node_n)
@@ -58,7 +68,7 @@ class KTCN(nn.Module):
         self.blocks = nn.Sequential(
             *(TemporalBlock(width, width, dilation=2**i, dropout=dropout) for i in range(BLOCKS))
         )
-        # Along time the observed frames are mapped to the predicted ones first; along coordinates frames are channels.
+        # Along time a linear map takes observed frames to predicted ones; along coordinates channels do.
         self.future = nn.Linear(length, output_n) if axis == 'time' else nn.Identity()
         self.projection = nn.Conv1d(width, node_n if axis == 'time' else output_n, 1)
         nn.init.zeros_(self.projection.weight)  # an untrained path predicts the last pose
@@ -71,11 +81,11 @@ class KTCN(nn.Module):
         return observed[:, -1:] + future_velocity.cumsum(dim=1)
 
     def features(self, velocities: Tensor) -> Tensor:
-        """(B, T_in, N) velocities -> (B, width, L) features, L along self.axis; position l sees positions up to l."""
+        """(B, T_in, N) velocities -> (B, C, L) features. Position l sees positions up to l."""
         x = velocities.transpose(1, 2) if self.axis == 'time' else velocities  # (B, C, L)
         return self.blocks(self.embedding(x))
 
     def project(self, features: Tensor) -> Tensor:
-        """(B, width, L) features -> (B, T_out, N) velocities in mm per frame."""
+        """(B, C, L) features -> (B, T_out, N) velocities in mm per frame."""
         x = self.projection(self.future(features))
         return x.transpose(1, 2) if self.axis == 'time' else x

@@ -53,7 +53,7 @@ class LossMeans(NamedTuple):
 
 
 class LossTerms(NamedTuple):
-    """Scalars of one batch: the total that is minimised and what it is made of. `fused` is the plain MPJPE."""
+    """Scalars of one batch: the total that is minimised and its parts. `fused` is the plain MPJPE."""
 
     total: Tensor
     fused: Tensor
@@ -68,8 +68,8 @@ class KSOFLoss(nn.Module):
     """Adds the fused error and both paths' errors, the latter weighted by learned uncertainties.
 
     total = MPJPE(Y) + L_S / (2 a^2) + L_T / (2 b^2) + log a + log b, L_T = L_K^2 + jps_weight * JPS(Y)^2.
-    For given errors the total is least at a^2 = L_S and b^2 = L_T. log a and log b are the parameters, so that a and b
-    stay positive.
+    For given errors the total is least at a^2 = L_S and b^2 = L_T. log a and log b are the parameters, so
+    that a and b stay positive.
 
     jps_weight: weight of the squared joint point smoothness; 1 in the paper.
     learned_weights: whether a and b are learned, or stay where they begin.
@@ -77,8 +77,8 @@ class KSOFLoss(nn.Module):
     velocity_weight: weight of the error of the fused prediction's velocities.
     path_weight: weight of L_S and L_K beside the learned weights.
     near_frames: in MPJPE(Y) predicted frame k, from 1, counts k to the power of minus this.
-    error_weighting: in MPJPE(Y) each joint and frame counts its own mean error to the power of minus this. This is the
-        maximum likelihood of errors whose size is known, as a and b are for the two paths.
+    error_weighting: in MPJPE(Y) each joint and frame counts its own mean error to the power of minus this.
+        This is the maximum likelihood of errors whose size is known, as a and b are for the two paths.
     frames, joints: T and J, needed for error_weighting alone.
     """
 
@@ -103,12 +103,16 @@ class KSOFLoss(nn.Module):
 
     def means(self, prediction: Prediction, truth: Tensor) -> LossMeans:
         """Returns means over the batch. Several processes average them before `combine` squares some."""
-        velocity_error = mpjpe(prediction.fused.diff(dim=1), truth.diff(dim=1))
-        return LossMeans(joint_distances(prediction.fused, truth).mean(0), mpjpe(prediction.temporal, truth),
-                         mpjpe(prediction.spatial, truth), joint_point_smoothness(prediction.fused), velocity_error)
+        return LossMeans(
+            errors=joint_distances(prediction.fused, truth).mean(0),
+            temporal=mpjpe(prediction.temporal, truth),
+            spatial=mpjpe(prediction.spatial, truth),
+            jps=joint_point_smoothness(prediction.fused),
+            velocity=mpjpe(prediction.fused.diff(dim=1), truth.diff(dim=1)),
+        )
 
     def combine(self, means: LossMeans) -> LossTerms:
-        """Weights the means and adds them up. In training the running means of the errors move on by one step."""
+        """Weights the means and adds them up. In training the running means of the errors move on."""
         if self.training and self.error_weighting:
             self.remember(means.errors.detach())
         total = sum(self.addends(means).values(), self.log_a + self.log_b)
@@ -139,7 +143,7 @@ class KSOFLoss(nn.Module):
 
     @torch.no_grad()
     def remember(self, errors: Tensor) -> None:
-        """Moves the running means of the errors (T, J) on by one step. At first it is the plain mean of all steps."""
+        """Moves the running means of the errors (T, J) on by one step. At first they are plain means."""
         self.steps += 1
         change = torch.where(errors.isfinite(), errors - self.typical, 0)
         self.typical += change * (1 / self.steps).clamp(min=1 - MEMORY)

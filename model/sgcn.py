@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from model.dropout import Dropout
 
 SLOPE = 0.01  # of every LeakyReLU
-# Blocks down and up beyond num_gcn, blocks in the middle, and whether the first stage's output enters the last one.
+# Blocks down and up beyond num_gcn; blocks in the middle; whether the first stage's output enters the last.
 WIRINGS = {'released': (1, 1, True), 'inner': (0, 3, False)}
 
 
@@ -17,13 +17,15 @@ class GraphConv(nn.Module):
 
     def __init__(self, node_n: int, features_in: int, features_out: int):
         super().__init__()
-        self.adjacency = nn.Parameter(torch.eye(node_n) + torch.empty(node_n, node_n).uniform_(-1, 1) / node_n)
+        near_identity = torch.eye(node_n) + torch.empty(node_n, node_n).uniform_(-1, 1) / node_n
+        self.adjacency = nn.Parameter(near_identity)
         self.linear = nn.Linear(features_in, features_out)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, N, features_in) -> (B, N, features_out)."""
         y = self.linear(x)
-        return torch.bmm(self.adjacency.expand(y.shape[0], -1, -1), y)  # a quarter faster here than a broadcast product
+        # A batched product is a quarter faster on a CPU than a broadcast one.
+        return torch.bmm(self.adjacency.expand(y.shape[0], -1, -1), y)
 
 
 class GraphNorm(nn.BatchNorm1d):
@@ -64,18 +66,20 @@ class GraphBlock(nn.Module):
 class SGCN(nn.Module):
     """Predicts changes of a window's DCT coefficients by 2 x num_gcn + 5 stages with U-shaped skips.
 
-    Stages as released: one in, num_gcn + 1 blocks down, one in the middle, num_gcn + 1 up, one out. Each block up takes
-    the sum of what comes from below and the output of the matching block down; the last stage takes the first one's too.
+    Stages as released: one in, num_gcn + 1 blocks down, one in the middle, num_gcn + 1 up, one out. Each
+    block up takes the sum of what comes from below and the output of the matching block down; the last stage
+    takes the first one's too.
 
     node_n: coordinates N.
     dct_n: coefficients K.
     width: features of a node H.
     norm: see `GraphStage`.
-    wiring: 'released', or 'inner': num_gcn blocks down and up, three in the middle, and no skip around all of them.
+    wiring: 'released', or 'inner': num_gcn blocks down and up, three in the middle, and no skip around all of
+        them.
     """
 
-    def __init__(self, *, node_n: int, dct_n: int, num_gcn: int, width: int, dropout: float, norm: str = 'batch',
-                 wiring: str = 'released'):
+    def __init__(self, *, node_n: int, dct_n: int, num_gcn: int, width: int, dropout: float,
+                 norm: str = 'batch', wiring: str = 'released'):
         super().__init__()
         more, middle, self.outermost = WIRINGS[wiring]
 
@@ -91,7 +95,7 @@ class SGCN(nn.Module):
         nn.init.zeros_(self.last.linear.bias)
 
     def forward(self, coefficients: Tensor) -> Tensor:
-        """DCT coefficients (B, N, K) in mm -> how the predicted window's coefficients differ, (B, N, K) in mm."""
+        """DCT coefficients (B, N, K) in mm -> their changes in the predicted window, (B, N, K) in mm."""
         x = first = self.first(coefficients)
         skips = []
         for block in self.down:

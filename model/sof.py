@@ -14,8 +14,9 @@ UNIT_MM = 50.0  # a typical displacement; in this unit what SOF sees is of order
 class FrameGate(nn.Module):
     """Weights the frames of a path by squeeze-and-excitation: a gate in (0, 1) for each frame and window.
 
-    What is squeezed is each frame's mean magnitude, normalised over the windows. The mean of signed coordinates is near
-    zero whatever the motion; magnitudes as they are have one sign, and the units that see them shut for ever.
+    What is squeezed is each frame's mean magnitude, normalised over the windows. The mean of signed
+    coordinates is near zero whatever the motion; magnitudes as they are have one sign, and the units that see
+    them shut for ever.
 
     frames: predicted frames T.
     """
@@ -43,8 +44,8 @@ def top_k(x: Tensor, k: int, how: str) -> Tensor:
     """Keeps the k strongest of each frame's C responses.
 
     x: (B, C, T) responses.
-    how: 'signed', the largest values stay in their channels and the others become zero; 'magnitude', the same by
-        absolute value; 'packed', the largest values alone, sorted, as (B, k, T); 'off', all.
+    how: 'signed', the largest values stay in their channels and the others become zero; 'magnitude', the same
+        by absolute value; 'packed', the largest values alone, sorted, as (B, k, T); 'off', all.
     """
     if how == 'off':
         return x
@@ -57,8 +58,9 @@ def top_k(x: Tensor, k: int, how: str) -> Tensor:
 class SOF(nn.Module):
     """Corrects the sum of the two gated paths.
 
-    A chain of three stages, each a ReLU and a convolution along time. TOP-K of every stage's output goes beside the
-    chain into an MLP over the channels of each frame, together with a 1x1 convolution of the input.
+    A chain of three stages, each a ReLU and a convolution along time. TOP-K of every stage's output goes
+    beside the chain into an MLP over the channels of each frame, together with a 1x1 convolution of the
+    input.
 
     node_n: coordinates N; TOP-K keeps N / 2 responses of a frame.
     topk: see `top_k`; or 'inside', the signed TOP-K that feeds the next stage too.

@@ -138,7 +138,7 @@ CHANGES: dict[str, list[Change]] = {
         ('JPS is squared', 'self.jps_weight * means.jps**2', 'self.jps_weight * means.jps'),
         ('JPS is weighted by --jps_weight', 'self.jps_weight * means.jps**2', 'means.jps**2'),
         ('log a and log b are added', 'self.log_a + self.log_b)\n', 'self.log_a - self.log_b)\n'),
-        ('L_S is of the S-GCN', 'mpjpe(prediction.spatial, truth), joint',
+        ('L_S is of the S-GCN', 'spatial=mpjpe(prediction.spatial, truth)',
          'mpjpe(prediction.fused, truth), joint'),
         ('the velocity weight is on the fused prediction', 'mpjpe(prediction.fused.diff(dim=1)',
          'mpjpe(prediction.temporal.diff(dim=1)'),
