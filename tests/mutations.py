@@ -139,7 +139,7 @@ CHANGES: dict[str, list[Change]] = {
         ('JPS is weighted by --jps_weight', 'self.jps_weight * means.jps**2', 'means.jps**2'),
         ('log a and log b are added', 'self.log_a + self.log_b)\n', 'self.log_a - self.log_b)\n'),
         ('L_S is of the S-GCN', 'spatial=mpjpe(prediction.spatial, truth)',
-         'mpjpe(prediction.fused, truth), joint'),
+         'spatial=mpjpe(prediction.fused, truth)'),
         ('the velocity weight is on the fused prediction', 'mpjpe(prediction.fused.diff(dim=1)',
          'mpjpe(prediction.temporal.diff(dim=1)'),
         ('the velocity error is weighted', 'self.velocity_weight * means.velocity', 'means.velocity'),
