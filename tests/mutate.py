@@ -24,6 +24,7 @@ from pathlib import Path
 from mutations import CHANGES
 
 PROJECT = Path(__file__).resolve().parents[1]
+BUILD, SCORING = 'tests/test_build.py', 'tests/evaluate/test_scoring.py'
 CHOICES, RECIPE, RUN = (f'tests/train/test_{name}.py' for name in ('choices', 'recipe', 'run'))
 ROWS = 'tests/model/test_baseline_rows.py'
 DATA = [f'tests/data/test_{name}.py' for name in ('skeleton', 'kinematics', 'windows', 'augment', 'readers')]
@@ -33,9 +34,9 @@ TESTS = {
                for name in ('figure', 'losses', 'dct', 'model', 'pinned', 'independent')],
     'utils/train/': [CHOICES, 'tests/train/test_shares.py', RECIPE, RUN],
     'utils/run.py': [CHOICES, RECIPE, RUN],
-    'utils/build.py': [CHOICES, RECIPE, RUN],
-    'utils/evaluate/': ['tests/evaluate/test_metrics.py', 'tests/data/test_augment.py', CHOICES, RECIPE,
-                        ROWS],
+    'utils/build.py': [BUILD, CHOICES, RECIPE, RUN],
+    'utils/evaluate/': ['tests/evaluate/test_metrics.py', SCORING, 'tests/data/test_augment.py', CHOICES,
+                        RECIPE, ROWS],
     'utils/data/': [*DATA, CHOICES, ROWS],
 }
 CPU_SECONDS = 600  # of one change's tests; one that never ends is noticed too
@@ -135,15 +136,17 @@ def try_change(tree, file, old, new):
 
 
 def table(results):
-    """The results as Markdown: all changes by file, and how many survived."""
-    survivors = [result for result in results if result['noticed_by'] is None]
-    lines = ['| file | rule that the change breaks | noticed by |', '|---|---|---|']
-    for result in results:
-        name = '**nothing**'
-        if result['noticed_by'] is not None:
-            name = result['noticed_by'].split('::')[-1].split('[')[0]
-        lines.append(f'| {result["file"]} | {result["rule"]} | {name} |')
-    return '\n'.join([*lines, '', f'{len(results)} changes, {len(survivors)} survived.'])
+    """The results as Markdown: how many changes of each file were noticed, and every change, survivors last."""
+    lines = ['| file | changes | noticed |', '|---|--:|--:|']
+    for file in dict.fromkeys(result['file'] for result in results):
+        own = [result['noticed_by'] is not None for result in results if result['file'] == file]
+        lines.append(f'| {file} | {len(own)} | {sum(own)} |')
+    lines += ['', '| file | rule that the change breaks | noticed by |', '|---|---|---|']
+    for result in sorted(results, key=lambda result: result['noticed_by'] is None):
+        test = (result['noticed_by'] or '**nothing**').split('::')[-1].split('[')[0]
+        lines.append(f'| {result["file"]} | {result["rule"]} | {test} |')
+    survived = sum(result['noticed_by'] is None for result in results)
+    return '\n'.join([*lines, '', f'{len(results)} changes, {survived} survived.'])
 
 
 def main(argv=None):

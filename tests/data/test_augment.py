@@ -60,18 +60,18 @@ def test_stretched_windows_stay_in_their_recording_and_run_at_drawn_speeds():
 
 
 @pytest.mark.parametrize('change', ['mirror', 'reverse'])
-def test_half_of_the_windows_are_changed_whole(change):
+def test_a_share_of_the_windows_is_changed_whole(change):
     torch.manual_seed(0)
     frames = torch.randn(100, 6)
     starts = torch.arange(80).repeat(20)
     opposite = torch.tensor([1, 0])
     plain = frames[starts[:, None] + torch.arange(5)]
-    changes = Augmentation(**{'mirror': 0.0, 'reverse': 0.0, change: 0.5}, stretch=0.0, shift=0, opposite=opposite)
+    changes = Augmentation(**{'mirror': 0.0, 'reverse': 0.0, change: 0.3}, stretch=0.0, shift=0, opposite=opposite)
     windows = changes.windows(frames, starts, torch.full_like(starts, 100), 5)
     same = (windows == plain).flatten(1).all(1)
     expected = {'mirror': mirrored(plain, opposite), 'reverse': plain[:, [4, 3, 2, 1, 0]]}[change]
     other = (windows == expected).flatten(1).all(1)
-    assert (same ^ other).all() and 0.45 < other.float().mean() < 0.55
+    assert (same ^ other).all() and 0.25 < other.float().mean() < 0.35
 
 
 def test_shifts_are_constant_in_a_window_and_as_large_as_asked():

@@ -50,3 +50,8 @@ def test_a_copied_joint_lies_where_its_source_does(golden, name):
 def test_positions_have_no_offsets():
     with pytest.raises(ValueError, match='no rest offsets'):
         _ = THREEDPW.offsets
+
+
+def test_published_millimetres_are_true_ones_but_for_cmu_where_they_are_1_24_times_too_long():
+    assert H36M.mm_scale_to_true == THREEDPW.mm_scale_to_true == 1
+    assert 1 / CMU.mm_scale_to_true == pytest.approx(1.24, abs=0.001)

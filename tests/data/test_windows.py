@@ -134,3 +134,16 @@ def test_drawn_windows_that_do_not_fit_are_refused():
     assert one.counts() == {'walking': 8}
     with pytest.raises(InputError, match='finds no window to draw'):
         windows_of(h36m.DATASET, takes[:1], 'test', test_sample_num=8)
+
+
+def test_validation_windows_are_neither_skipped_nor_drawn_and_training_windows_are_not_drawn():
+    recordings = [numbered(cmu.DATASET, 'walking', 0, 40)]
+    for split, count in (('train', 5), ('validation', 21), ('test', 21)):
+        assert len(windows_of(cmu.DATASET, recordings, split, skip_rate=5)) == count
+    for split in ('train', 'validation'):
+        assert len(windows_of(cmu.DATASET, recordings, split, test_sample_num=8)) == 21
+
+
+def test_a_window_knows_where_its_recording_ends():
+    recordings = [numbered(cmu.DATASET, 'walking', i, length) for i, length in enumerate((22, 21, 20))]
+    assert windows_of(cmu.DATASET, recordings, 'train').ends.tolist() == [22] * 3 + [43] * 2 + [63]

@@ -1,8 +1,8 @@
 """What a run chooses, seen from outside: epoch, rate, windows, and what is decayed, clipped and averaged.
 
 Two small runs of the CMU main are watched through torch's own hooks. Their recordings swing where they are
-trained on and stand still where they are validated. In the first run the validation errors are replaced by given
-ones, so that the epoch that is best on validation is not the one that is best in training.
+trained on and stand still where they are validated. In the first run the validation errors are replaced by
+given ones, so that the epoch that is best on validation is not the one that is best in training.
 """
 import csv
 import json
@@ -18,19 +18,29 @@ from torch.optim.optimizer import register_optimizer_step_post_hook, register_op
 
 import main_cmu_3d
 from model.ksof import KSOF
+from model.losses import KSOFLoss
 from utils.common import checkpoint
+from utils.data.augment import mirrored
 from utils.data.cmu import ACTIONS
-from utils.data.windows import Windows
+from utils.data.skeleton import CMU
+from utils.data.windows import Batch, Windows
 from utils.train import loop
-from utils.train.engine import epoch_order
-from utils.train.optimizer import build_ema, build_optimizer, draw_weights, learning_rate_factor
+from utils.train.engine import epoch_order, train_step
+from utils.train.optimizer import (
+    build_ema,
+    build_lr_scheduler,
+    build_optimizer,
+    draw_weights,
+    learning_rate_factor,
+)
+from utils.train.state import TrainState, epoch_start
 
 SMALL = '--d_model 1 --num_gcn 1 --dct_n 8 --output_n 10 --skip_rate 4 --batch_size 18 --test_batch_size 64 ' \
     '--cuda_idx cpu --lr_now 0.01'
 CHANGED = '--epoch 3 --warmup_steps 5 --clip_norm 0.5 --dropout 0.3 --mirror 0.5 --reverse 0.5 --stretch 0.3 ' \
     '--shift 10'
 DRAWN = '--epoch 2 --warmup_steps 0 --clip_norm 1e6 --optimizer adamw --weight_decay 0.5 --balance 1 ' \
-    '--average 0.5 --no_test'
+    '--average 0.5 --symmetry average --no_test'
 GIVEN = [5.0, 3.0, 4.0]  # the validation errors of CHANGED, mm
 STEPS = 4  # of 80 windows 72 make four steps of 18
 
@@ -63,7 +73,8 @@ class Watched:
                           lambda own, index: (self.taken.append(index), take(own, index))[1])
             if given:
                 errors, measure = iter(given), loop.validate
-                patch.setattr(loop, 'validate', lambda *a, **k: measure(*a, **k) | {'validation': next(errors)})
+                patch.setattr(loop, 'validate',
+                              lambda *a, **k: measure(*a, **k) | {'validation': next(errors)})
             hooks = [register_module_forward_pre_hook(self.call),
                      register_optimizer_step_pre_hook(self.before_step),
                      register_optimizer_step_post_hook(self.after_step)]
@@ -78,13 +89,20 @@ class Watched:
 
     def call(self, module, given):
         if isinstance(module, KSOF):
-            self.calls.append((module.training, given[0].clone()))
+            self.calls.append(SimpleNamespace(
+                training=module.training, poses=given[0].clone(),
+                weight=module.ktcn.embedding.weight.detach().clone(),
+                dropout={part.p for part in module.modules() if isinstance(part, nn.Dropout)}))
+
+    def evaluated(self, windows):
+        """The calls in evaluation mode on so many windows."""
+        return [call for call in self.calls if not call.training and len(call.poses) == windows]
 
     def before_step(self, optimizer, *_):
         parameters = [p for group in optimizer.param_groups for p in group['params']]
         self.steps.append(SimpleNamespace(
             rates={group['lr'] for group in optimizer.param_groups}, groups=optimizer.param_groups,
-            training=self.calls[-1][0], windows=self.taken[-1], call=len(self.calls) - 1,
+            training=self.calls[-1].training, windows=self.taken[-1], call=len(self.calls) - 1,
             before=[p.detach().clone() for p in parameters],
             gradients=[torch.zeros_like(p) if p.grad is None else p.grad.clone() for p in parameters]))
 
@@ -114,7 +132,7 @@ def drawn(data):
 
 def test_the_best_epoch_is_that_of_the_lowest_validation_error_and_not_of_training(changed):
     assert [entry['validation'] for entry in changed.history] == GIVEN
-    assert changed.history[2]['fused'] < changed.history[1]['fused'], 'the last epoch should be the best in training'
+    assert changed.history[2]['fused'] < changed.history[1]['fused'], 'the last one is the best in training'
     saved, last = (checkpoint.load(changed.folder / f'ckpt_{name}.pth.tar') for name in ('best', 'last'))
     assert saved['epoch'] == saved['best']['epoch'] == last['best']['epoch'] == 2 and last['epoch'] == 3
     assert json.loads((changed.folder / 'results.json').read_text())['epoch'] == 2
@@ -123,6 +141,9 @@ def test_the_best_epoch_is_that_of_the_lowest_validation_error_and_not_of_traini
 def test_what_is_scored_is_ckpt_best_and_not_ckpt_last(changed, tmp_path, monkeypatch):
     monkeypatch.setenv('XDG_CACHE_HOME', str(changed.folder.parent / 'cache'))
     after_training = json.loads((changed.folder / 'results.json').read_text())['methods']
+    for action, errors in after_training['KSOF'].items():  # joints from the truth have no error
+        only = after_training['KSOF predicted joints only'][action]
+        assert all(field < own for field, own in zip(errors, only, strict=True))
     changed.main('--is_eval')
     assert json.loads((changed.folder / 'results.json').read_text())['methods'] == after_training
     for name, same in (('best', True), ('last', False)):
@@ -133,24 +154,41 @@ def test_what_is_scored_is_ckpt_best_and_not_ckpt_last(changed, tmp_path, monkey
 
 
 def test_validation_windows_are_never_augmented(changed):
-    seen = [poses for training, poses in changed.calls if not training and len(poses) == 10]  # 10 recordings
+    seen = [call.poses for call in changed.evaluated(10)]  # of ten recordings one window each
     assert len(seen) == 3
     assert all(torch.equal(poses, seen[0]) for poses in seen)
     assert torch.equal(seen[0], seen[0][:, :1].expand_as(seen[0])), 'the recordings stand still there'
-    trained = torch.cat([poses for training, poses in changed.calls if training])
+    trained = torch.cat([call.poses for call in changed.calls if call.training])
     assert trained.diff(dim=1).abs().sum((1, 2)).min() > 0
+
+
+def test_gradient_shares_are_measured_on_the_same_unchanged_windows_each_epoch(changed):
+    measured = [call.poses for call in changed.evaluated(18)]
+    assert len(measured) == 3 and all(torch.equal(poses, measured[0]) for poses in measured)
+
+
+def test_what_is_validated_is_the_average_of_the_weights_over_each_window_and_its_mirror_image(drawn):
+    saved = checkpoint.load(drawn.folder / 'ckpt_last.pth.tar')
+    validations = drawn.evaluated(20)
+    assert len(validations) == 2
+    assert torch.equal(validations[-1].weight, saved['model']['ktcn.embedding.weight'])
+    assert not torch.equal(validations[-1].weight, saved['average']['model']['ktcn.embedding.weight'])
+    own, seen = validations[0].poses.chunk(2)
+    assert torch.equal(seen, mirrored(own, torch.tensor(CMU.opposite_predicted)))
 
 
 def test_every_step_trains_in_training_mode_also_after_a_validation(changed, drawn):
     assert [step.training for step in changed.steps] == [True] * 3 * STEPS
     assert [step.training for step in drawn.steps] == [True] * 2 * STEPS
-    assert any(not training for training, _ in changed.calls[: changed.steps[STEPS].call])
+    assert any(not call.training for call in changed.calls[: changed.steps[STEPS].call])
+    assert not any(call.training for call in changed.calls[changed.steps[-1].call + 1 :]), 'testing trains'
+    assert changed.calls[0].dropout == {0.3} and drawn.calls[0].dropout == {0.1}
 
 
 def test_an_epoch_is_its_steps_then_validation(changed):
     first_of_epoch = [changed.steps[STEPS * epoch].call for epoch in range(3)]
     for start in first_of_epoch:
-        modes = [training for training, _ in changed.calls[start:][: STEPS + 1]]
+        modes = [call.training for call in changed.calls[start:][: STEPS + 1]]
         assert modes == [True] * STEPS + [False]
     assert [entry['epoch'] for entry in changed.history] == [1, 2, 3]
 
@@ -179,7 +217,7 @@ def rates(run):
 
 def test_the_rate_warms_up_linearly_then_falls_by_a_cosine_over_the_whole_run(changed, drawn):
     assert rates(changed)[:6] == pytest.approx([0.01 * k / 6 for k in range(1, 7)])
-    left = [0.01 * (0.01 + 0.99 * (1 + math.cos(math.pi * k / 7)) / 2) for k in range(7)]  # 12 steps, 5 before
+    left = [0.01 * (0.01 + 0.99 * (1 + math.cos(math.pi * k / 7)) / 2) for k in range(7)]  # 5 of 12 before
     assert rates(changed)[5:] == pytest.approx(left)
     whole = [0.01 * (0.01 + 0.99 * (1 + math.cos(math.pi * k / 8)) / 2) for k in range(8)]  # no warm-up
     assert rates(drawn) == pytest.approx(whole)
@@ -273,3 +311,28 @@ def test_the_ema_of_a_run_is_what_is_saved_and_training_goes_on_with_the_weights
     for name, mean, now in zip(names, average, drawn.steps[-1].after, strict=False):
         torch.testing.assert_close(saved['model'][name], mean, rtol=1e-4, atol=1e-6, msg=name)
         assert torch.equal(saved['average']['model'][name], now)
+
+
+@pytest.mark.parametrize('bad', [math.nan, math.inf])
+def test_a_step_that_is_not_finite_changes_no_weight_and_no_statistics(bad):
+    torch.manual_seed(0)
+    model = KSOF(node_n=6, input_n=10, output_n=5, dct_n=4, num_gcn=1, d_model=1, dropout=0)
+    criterion = KSOFLoss(error_weighting=1.0, frames=5, joints=2)
+    settings = SimpleNamespace(optimizer='adam', lr_now=0.1, weight_decay=0.0, warmup_steps=0, epoch=1,
+                               lr_end=1.0, amp=False, clip_norm=1.0, skip_bad_steps=1)
+    optimizer = build_optimizer(model, criterion, settings)
+    lr_scheduler = build_lr_scheduler(optimizer, settings, steps_per_epoch=9)
+    state = TrainState(model, model, criterion, optimizer, lr_scheduler, None, epoch_start(torch.device('cpu')))
+    observed, future = torch.randn(8, 10, 6).cumsum(1), torch.randn(8, 5, 6)
+
+    def tensors():
+        return [tensor.clone() for part in (model, criterion) for tensor in part.state_dict().values()]
+
+    before = tensors()
+    coefficients = model.encoding @ observed
+    train_step(state, Batch(observed, coefficients.mT, future * bad, future, torch.zeros(8)), settings)
+    assert all(torch.equal(one, other) for one, other in zip(before, tensors(), strict=True))
+    assert state.progress.bad_steps == 1 and state.progress.step == 1
+    train_step(state, Batch(observed, coefficients.mT, future, future, torch.zeros(8)), settings)
+    changed = [not torch.equal(one, other) for one, other in zip(before, tensors(), strict=True)]
+    assert sum(changed) > 10 and state.progress.bad_steps == 1 and state.progress.step == 2
