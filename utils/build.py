@@ -54,7 +54,7 @@ def load_windows(settings: Settings, root: Path, split: str, device: torch.devic
                             allow_missing=settings['allow_missing'])
     if split == 'train' and any(settings[name] for name in ('mirror', 'reverse', 'stretch', 'shift')):
         windows.augmentation = Augmentation(settings['mirror'], settings['reverse'], settings['stretch'], settings['shift'],
-                                            torch.tensor(dataset.skeleton.opposite, device=device))
+                                            torch.tensor(dataset.skeleton.mirror_index, device=device))
     return windows
 
 

@@ -12,7 +12,7 @@ from utils.evaluate.symmetry import SymmetryAverage
 
 @pytest.mark.parametrize('skeleton', [CMU, H36M, THREEDPW])
 def test_every_joint_has_its_opposite(skeleton):
-    opposite = skeleton.opposite
+    opposite = skeleton.mirror_index
     assert [opposite[j] for j in opposite] == list(range(len(opposite)))
     sides = [name for name in skeleton.joints
              if name.lower().startswith(('left', 'right')) or name[:2] in ('LH', 'RH', 'LT', 'RT')]
@@ -27,14 +27,14 @@ def test_mirrored_poses_are_those_of_mirrored_rotations():
     """Exponential maps seen in a mirror across x keep their x and turn the other way about y and z."""
     rotations = np.random.default_rng(0).normal(0, 0.3, (20, len(CMU.joints), 3))
     rotations[:, 0] = 0
-    there = rotations[:, list(CMU.opposite)] * [1, -1, -1]
+    there = rotations[:, list(CMU.mirror_index)] * [1, -1, -1]
     poses = torch.from_numpy(joint_positions(rotations, CMU).reshape(20, -1))
-    seen = mirrored(poses, torch.tensor(CMU.opposite)).unflatten(-1, (-1, 3))
+    seen = mirrored(poses, torch.tensor(CMU.mirror_index)).unflatten(-1, (-1, 3))
     expected = torch.from_numpy(joint_positions(there, CMU))
     # The two sides of the benchmark's skeleton differ by up to 2 cm in length, added up from the hips and shoulders on.
     assert (seen - expected).norm(dim=-1).max() < 60
     assert (seen - expected).norm(dim=-1).mean() < 10
-    assert torch.equal(mirrored(mirrored(poses, torch.tensor(CMU.opposite)), torch.tensor(CMU.opposite)), poses)
+    assert torch.equal(mirrored(mirrored(poses, torch.tensor(CMU.mirror_index)), torch.tensor(CMU.mirror_index)), poses)
 
 
 def line(recordings=(30, 40), joints=2):
@@ -48,7 +48,7 @@ def test_stretched_windows_stay_in_their_recording_and_run_at_drawn_speeds():
     frames, length = line(), 12
     starts = torch.cat([torch.arange(0, 19), torch.arange(30, 59)]).repeat(50)
     ends = torch.where(starts < 30, 30, 70)
-    changes = Augmentation(mirror=0, reverse=0, stretch=0.5, shift=0, opposite=torch.tensor([1, 0]))
+    changes = Augmentation(mirror=0, reverse=0, stretch=0.5, shift=0, mirror_index=torch.tensor([1, 0]))
     windows = changes.windows(frames, starts, ends, length)
     assert torch.equal(windows[:, 0], frames[starts])
     speeds = torch.diff(windows[..., 0], dim=1)
@@ -66,7 +66,7 @@ def test_a_share_of_the_windows_is_changed_whole(change):
     starts = torch.arange(80).repeat(20)
     opposite = torch.tensor([1, 0])
     plain = frames[starts[:, None] + torch.arange(5)]
-    changes = Augmentation(**{'mirror': 0.0, 'reverse': 0.0, change: 0.3}, stretch=0.0, shift=0, opposite=opposite)
+    changes = Augmentation(**{'mirror': 0.0, 'reverse': 0.0, change: 0.3}, stretch=0.0, shift=0, mirror_index=opposite)
     windows = changes.windows(frames, starts, torch.full_like(starts, 100), 5)
     same = (windows == plain).flatten(1).all(1)
     expected = {'mirror': mirrored(plain, opposite), 'reverse': plain[:, [4, 3, 2, 1, 0]]}[change]
@@ -86,7 +86,7 @@ def test_shifts_are_constant_in_a_window_and_as_large_as_asked():
 
 def test_symmetry_averages_both_views_in_evaluation_alone():
     torch.manual_seed(0)
-    opposite = CMU.opposite_predicted
+    opposite = CMU.predicted_mirror_index
     sizes = {'node_n': CMU.node_n, 'input_n': 10, 'output_n': 5, 'dct_n': 8, 'num_gcn': 1, 'd_model': 1, 'dropout': 0.0}
     plain, bare = KSOF(**sizes).eval(), KSOF(**sizes).eval()
     with torch.no_grad():

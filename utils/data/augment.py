@@ -23,14 +23,14 @@ class Augmentation:
     reverse: probability that the window runs backwards.
     stretch: motion runs up to 1 + stretch times faster or slower.
     shift: standard deviation, in mm, of a constant that each coordinate moves by: other poses, the same motion.
-    opposite: the mirror index, (J,): for each joint the one on the other side.
+    mirror_index: the mirror index, (J,): for each joint the one on the other side.
     """
 
     mirror: float
     reverse: float
     stretch: float
     shift: float
-    opposite: Tensor
+    mirror_index: Tensor
 
     def windows(self, frames: Tensor, starts: Tensor, ends: Tensor, length: int) -> Tensor:
         """Returns windows (B, length, 3 J) of frames (F, 3 J) from their starts (B,).
@@ -40,7 +40,7 @@ class Augmentation:
         offsets = torch.arange(length, device=starts.device)
         window = self.stretched(frames, starts, ends, offsets) if self.stretch else frames[starts[:, None] + offsets]
         if self.mirror:
-            window = torch.where(chosen(window, self.mirror), mirrored(window, self.opposite), window)
+            window = torch.where(chosen(window, self.mirror), mirrored(window, self.mirror_index), window)
         if self.reverse:
             window = torch.where(chosen(window, self.reverse), window.flip(1), window)
         return window + self.shift * torch.randn_like(window[:, :1]) if self.shift else window

@@ -75,15 +75,15 @@ class Skeleton:
         return tuple((source.get(self.parents[j], self.parents[j]), j) for j in self.predicted)
 
     @cached_property
-    def opposite(self) -> tuple[int, ...]:
+    def mirror_index(self) -> tuple[int, ...]:
         """The joint on the other side of the body, for each joint; itself in the middle."""
         return tuple(self.joints.index(re.sub('^(Left|left|L(?=[A-Z])|Right|right|R(?=[A-Z]))', lambda side: OTHER_SIDE[side[0]],
                                               joint)) for joint in self.joints)
 
     @property
-    def opposite_predicted(self) -> list[int]:
-        """`opposite` among the predicted joints alone, counted there."""
-        return [self.predicted.index(self.opposite[joint]) for joint in self.predicted]
+    def predicted_mirror_index(self) -> list[int]:
+        """`mirror_index` among the predicted joints alone, counted there."""
+        return [self.predicted.index(self.mirror_index[joint]) for joint in self.predicted]
 
     @property
     def node_n(self) -> int:

@@ -41,4 +41,4 @@ def scored_network(network: nn.Module, symmetry: str, skeleton: Skeleton) -> nn.
 
     symmetry: 'off' for the given network, 'average' for its symmetry average, which shares its weights.
     """
-    return network if symmetry == 'off' else SymmetryAverage(network, skeleton.opposite_predicted)
+    return network if symmetry == 'off' else SymmetryAverage(network, skeleton.predicted_mirror_index)
