@@ -129,11 +129,15 @@ TRAIN = (
 )
 RUN = (
     Option('cuda_idx', 'cuda:0', 'device: cuda:0, cuda:1, mps or cpu; without CUDA the CPU is used'),
-    Option('exp', None, 'run folder: a name under checkpoint/ or a path; made of the settings if not given'),
+    Option('exp', None, 'run folder: a name under checkpoint/, or a path from where you stand; made of the settings if not '
+           'given'),
+    Option('init', None, 'start a new run from these weights: a checkpoint file or a run; the network takes its shape, every '
+           'other option is the new run\'s own', metavar='CKPT'),
     Option('is_load', False, 'resume training from the run\'s ckpt_last'),
     Option('save_minutes', 10.0, 'minutes between saves inside an epoch, besides the one at its end', at_least(0, float)),
-    Option('is_eval', False, 'evaluate the run\'s ckpt_best on the test split and stop'),
-    Option('ckpt', None, 'checkpoint file for --is_eval or --is_load instead of the run\'s own'),
+    Option('is_eval', False, 'evaluate the run\'s ckpt_best on the test split and stop; the network takes its shape'),
+    Option('ckpt', None, 'checkpoint file for --is_eval or --is_load instead of the run\'s own; without --exp the run is the '
+           'one that it lies in'),
 )
 GROUPS = {'data': DATA, 'network': NETWORK, 'training': TRAIN, 'run': RUN}
 OPTIONS = tuple(option for group in GROUPS.values() for option in group)
@@ -141,6 +145,17 @@ OPTIONS = tuple(option for group in GROUPS.values() for option in group)
 SHAPE = ('dataset', *(option.name for option in OPTIONS if option.role == 'shape'))
 # What must not change when a run is resumed, besides.
 TRAINING = tuple(option.name for option in OPTIONS if option.role == 'training')
+# What other projects call some of them.
+OTHER_NAMES = {'--lr': '--lr_now', '--learning_rate': '--lr_now', '--lr_init': '--lr_now', '--epochs': '--epoch',
+               '--n_epochs': '--epoch', '--num_epochs': '--epoch', '--train_batch': '--batch_size', '--bs': '--batch_size',
+               '--test_batch': '--test_batch_size', '--device': '--cuda_idx', '--gpu': '--cuda_idx', '--cuda': '--cuda_idx',
+               '--resume': '--is_load', '--load': '--is_load', '--eval': '--is_eval', '--test': '--is_eval',
+               '--checkpoint': '--ckpt', '--model_path': '--ckpt', '--weights': '--init', '--pretrained': '--init',
+               '--finetune': '--init', '--data': '--data_dir', '--data_path': '--data_dir', '--dataset_path': '--data_dir',
+               '--name': '--exp', '--exp_name': '--exp', '--save_dir': '--exp', '--input_length': '--input_n',
+               '--output_length': '--output_n', '--in_features': '--node_n', '--drop_out': '--dropout',
+               '--num_stage': '--num_gcn', '--linear_size': '--d_model', '--hidden_dim': '--d_model',
+               '--max_norm': '--clip_norm', '--fp16': '--amp'}
 # What a checkpoint means that lacks an option.
 OLDER = {option.name: option.older for option in OPTIONS if option.older is not None}
 
@@ -178,6 +193,7 @@ def parser(dataset: str, title: str, defaults: dict[str, Any]) -> Parser:
                 'required': option.required}
             group.add_argument(f'--{option.name}', help=option.help, **how)
     whole.set_defaults(dataset=dataset, **defaults)
+    whole.other_names = OTHER_NAMES
     return whole
 
 
@@ -187,15 +203,13 @@ def parse(dataset: str, title: str, defaults: dict[str, Any], *, node_n: int,
 
     node_n: the coordinates that its dataset has.
     InputError on anything that cannot be meant.
+    With --is_eval, --is_load or --init, utils/run.py takes the shape from the checkpoint, and checks it then.
     """
     options = parser(dataset, title, defaults).parse_args(argv)
     if options.recipe:
         options = parser(dataset, title, defaults | RECIPES[options.recipe]).parse_args(argv)
-    frames = options.input_n + options.output_n
-    if options.node_n != node_n:
-        raise InputError(f'--node_n {options.node_n}: {title} has {node_n} predicted coordinates; use --node_n {node_n}')
-    if options.dct_n > frames:
-        raise InputError(f'--dct_n {options.dct_n}: a window of {frames} frames has no more than {frames} coefficients')
+    if not (options.is_eval or options.is_load or options.init):  # else the shape is the checkpoint's
+        check_shape(vars(options), title, node_n=node_n)
     if options.is_eval and options.no_test:
         raise InputError('--is_eval scores the test split, --no_test leaves it alone: give one of them')
     if options.is_eval and options.is_load:
@@ -204,6 +218,34 @@ def parse(dataset: str, title: str, defaults: dict[str, Any], *, node_n: int,
         raise InputError('--ckpt needs --is_eval or --is_load')
     options.exp = options.exp or run_name(vars(options))
     return options
+
+
+def check_shape(settings: Mapping[str, Any], title: str, *, node_n: int) -> None:
+    """InputError where the sizes do not go together, or not with a dataset of this title and so many coordinates."""
+    frames = settings['input_n'] + settings['output_n']
+    if settings['node_n'] != node_n:
+        raise InputError(f'--node_n {settings["node_n"]}: {title} has {node_n} predicted coordinates; use --node_n {node_n}')
+    if settings['dct_n'] > frames:
+        raise InputError(f'--dct_n {settings["dct_n"]}: a window of {frames} frames has no more than {frames} coefficients')
+
+
+def given_options(dataset: str, title: str, defaults: dict[str, Any], argv: Sequence[str] | None = None) -> dict[str, Any]:
+    """Returns the options that a command line names, and those that its recipe sets."""
+    unset = object()
+    options = parser(dataset, title, defaults).parse_args(argv, argparse.Namespace(**{o.name: unset for o in OPTIONS}))
+    named = {option.name: value for option in OPTIONS if (value := getattr(options, option.name)) is not unset}
+    return RECIPES.get(named.get('recipe', ''), {}) | named
+
+
+def differing(settings: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns what of a run's settings is not as its main and its recipe have it: what decides its weights.
+
+    defaults: the main's own.
+    """
+    usual = {option.name: option.default for option in OPTIONS} | dict(defaults)
+    usual |= RECIPES.get(str(settings.get('recipe')), {})
+    kept = [option.name for option in OPTIONS if option.role != 'run'] + ['recipe', 'init']
+    return {name: settings[name] for name in kept if name in settings and settings[name] != usual[name]}
 
 
 def run_name(settings: Mapping[str, Any]) -> str:

@@ -123,6 +123,15 @@ def weights(folder, name='ckpt_last.pth.tar'):
     return state['model'] | {f'loss.{k}': v for k, v in state['criterion'].items()}
 
 
+def tables(folder):
+    """A run's results.json without which file it was made of: what two equal runs have in common."""
+    import json
+
+    results = json.loads((folder / 'results.json').read_text())
+    assert len(results.pop('checkpoint')['sha256']) == 64
+    return results
+
+
 def few_frames(paths, bounds, seed):
     """Recorded frames of each file: one or two windows, of the paper's lengths, where it is trained, validated or tested on."""
     lengths = {'train': 142, 'test': 72, 'sequenceFiles': 82}

@@ -9,11 +9,13 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from utils.common import checkpoint
+from utils.common import checkpoint, run_folder
 from utils.common.cli import run_tool, tool_parser
 from utils.common.errors import InputError, reading
 from utils.common.files import write_text
 from utils.predict.trained import checkpoint_path, load_trained
+from utils.report import paper
+from utils.report.page import read_results
 
 KEPT = ('model', 'epoch', 'history', 'best')  # of a checkpoint; the rest is for going on with training
 TABLES = ('history.csv', 'results.json', 'results.md', 'test_all_eval.csv')
@@ -32,7 +34,8 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 def of_anywhere(options: dict[str, Any], name: str) -> dict[str, Any]:
     """Options without the paths of the machine they were used on."""
-    return options | {'data_dir': 'DATA', 'exp': name, 'ckpt': None}
+    init = options.get('init') and '/'.join(Path(options['init']).parts[-2:])
+    return options | {'data_dir': 'DATA', 'exp': name, 'ckpt': None, 'init': init}
 
 
 def main(argv: Sequence[str] | None) -> None:
@@ -41,20 +44,29 @@ def main(argv: Sequence[str] | None) -> None:
     best = checkpoint_path(arguments.run)
     run = best.parent
     load_trained(best)  # whole, of finite float32, and of this version
-    state = checkpoint.load(best)
+    state, digest = checkpoint.load_with_digest(best)
     with reading(run):
         about = json.loads((run / 'options.json').read_bytes())
         missing = [name for name in TABLES if not (run / name).is_file()]
     if missing:
         raise InputError(f'{run / missing[0]}: no such file; evaluate the run first, with --is_eval')
+    scored = read_results(run / 'results.json').checkpoint
+    if scored.get('sha256', digest) != digest:
+        raise InputError(f'{run / "results.json"}: is of another checkpoint than {best.name}; evaluate the run again, with '
+                         '--is_eval')
     out.mkdir()
     weights = {name: state[name] for name in KEPT} | {'options': of_anywhere(state['options'], out.name)}
     checkpoint.save(out / checkpoint.BEST, weights)
     write_text(out / 'options.json', json.dumps(about | {'options': of_anywhere(about['options'], out.name)}, indent=2) + '\n')
     for name in TABLES:
         shutil.copyfile(run / name, out / name)
-    print(f'written: {out}, weights {(out / checkpoint.BEST).stat().st_size / 1e6:.1f} MB; score them with the training command, '
-          f'--is_eval and --exp {out.name}')
+    results, (_, digest) = json.loads((out / 'results.json').read_bytes()), checkpoint.load_with_digest(out / checkpoint.BEST)
+    results['checkpoint'] = {'path': checkpoint.BEST, 'epoch': state['epoch'], 'sha256': digest, 'run_id': None}
+    write_text(out / 'results.json', json.dumps(results, indent=2) + '\n')
+    script = paper.MAINS[state['options']['dataset']]
+    name = out if run_folder.place(out).resolve() == out.resolve() else f'./{out}'
+    print(f'written: {out}, weights {(out / checkpoint.BEST).stat().st_size / 1e6:.1f} MB; score them with '
+          f'python {script} --data_dir DATA --exp {name} --is_eval')
 
 
 if __name__ == '__main__':

@@ -2,8 +2,11 @@
 import argparse
 import functools
 import logging
+import os
+from contextlib import ExitStack, suppress
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from filelock import FileLock
@@ -11,13 +14,13 @@ from torch import nn
 
 from model.baselines import ConstantVelocity, ZeroVelocity
 from model.ksof import KSOF
-from opt import SHAPE, TRAINING, completed, parse
+from opt import SHAPE, TRAINING, check_shape, completed, given_options, parse, run_name
 from utils.build import Settings, build_loss, build_network, load_windows, train_settings
 from utils.common import checkpoint, distributed, run_folder
 from utils.common.cli import exit_code, log_to_terminal
 from utils.common.device import choose_device
 from utils.common.environment import environment
-from utils.common.errors import InputError, reading
+from utils.common.errors import InputError
 from utils.common.precision import choose_precision
 from utils.data.dataset import Dataset, find_root
 from utils.data.marker import is_sample
@@ -38,63 +41,210 @@ def main(dataset: Dataset, defaults: dict[str, Any], argv: list[str] | None = No
     def work() -> None:
         with distributed.process_group():
             log_to_terminal()
-            run(dataset, parse(dataset.name, dataset.title, defaults, node_n=dataset.skeleton.node_n, argv=argv))
+            options = parse(dataset.name, dataset.title, defaults, node_n=dataset.skeleton.node_n, argv=argv)
+            run(dataset, options, given_options(dataset.name, dataset.title, defaults, argv))
 
     return exit_code(work, out_of_memory='not enough memory: lower --batch_size, --test_batch_size or --d_model',
                      interrupted='stopped; a run that had begun goes on with --is_load')
 
 
-def run(dataset: Dataset, options: argparse.Namespace) -> None:
-    """Trains, or with --is_eval only evaluates, and prints the table."""
+class Start(NamedTuple):
+    """Where a command begins.
+
+    settings: the command's own, with the shape of the checkpoint that it begins with.
+    folder: the run's.
+    path, saved: that checkpoint; None for a new run with new weights.
+    lock: held on the folder of a run that goes on where it lies, on rank 0.
+    """
+
+    settings: dict[str, Any]
+    folder: Path
+    path: Path | None = None
+    saved: checkpoint.Checkpoint | None = None
+    lock: FileLock | None = None
+
+
+def run(dataset: Dataset, options: argparse.Namespace, named: Settings) -> None:
+    """Trains, or with --is_eval only evaluates, and prints the table.
+
+    named: the options that the command line names.
+    """
     device = choose_device(options.cuda_idx)
-    settings = choose_precision(vars(options), device)
-    torch.manual_seed(options.seed)
-    folder = run_folder.RUNS / options.exp
-    root = find_root(options.data_dir, dataset)
-    model = build_network(settings).to(device)
-    distributed.share_norms(model)
-    if rank := distributed.rank():  # the same weights in all processes, but each its own dropout
-        torch.manual_seed(options.seed + 1_000_003 * rank)
-    # The test files are read before training too: what is wrong with them shows now and not after it.
-    splits = ('test',) if options.is_eval else ('train', 'validation') if options.no_test else (
-        'train', 'validation', 'test')
-    with distributed.first_then_others():
-        windows = {split: load_windows(settings, root, split, device) for split in splits}
-    if options.is_eval:
-        print(evaluate_run(dataset, root, windows['test'], settings, folder, model))
-        return
-    training = build_training(model, build_loss(settings), windows, dataset.skeleton, train_settings(settings),
-                              folder=folder, options=settings)
-    lock = resume(training) if options.is_load else distributed.on_first(lambda: run_folder.start_run(folder, settings))
-    try:
+    start = find_start(dataset, choose_precision(vars(options), device), named)
+    with ExitStack() as held:
+        if start.lock:
+            held.callback(start.lock.release)
+        settings, folder = start.settings, start.folder
+        check_shape(settings, dataset.title, node_n=dataset.skeleton.node_n)
+        torch.manual_seed(options.seed)
+        root = find_root(options.data_dir, dataset)
+        model = build_network(settings).to(device)
+        if settings['init'] and not (options.is_eval or options.is_load):
+            take_weights(model, start)
+        distributed.share_norms(model)
+        if rank := distributed.rank():  # the same weights in all processes, but each its own dropout
+            torch.manual_seed(options.seed + 1_000_003 * rank)
+        # The test files are read before training too: what is wrong with them shows now and not after it.
+        splits = ('test',) if options.is_eval else ('train', 'validation') if options.no_test else (
+            'train', 'validation', 'test')
+        with distributed.first_then_others():
+            windows = {split: load_windows(settings, root, split, device) for split in splits}
+        if options.is_eval:
+            assert start.path
+            print(evaluate_run(dataset, root, windows['test'], settings, folder, start.path, model))
+            return
+        training = build_training(model, build_loss(settings), windows, dataset.skeleton, train_settings(settings),
+                                  folder=folder, options=settings, run_id=run_folder.new_run_id())
+        if options.is_load:
+            training = resume(training, start, held)
+        else:
+            begin(training, held)
         announce(training)
         if not options.is_load:
             save_last(training)  # from here on a stopped run can be resumed
         train(training)
         if not options.no_test:
-            print(evaluate_run(dataset, root, windows['test'], settings, folder, model))
-    finally:
+            print(evaluate_run(dataset, root, windows['test'], settings, folder, folder / checkpoint.BEST, model))
+
+
+def find_start(dataset: Dataset, settings: dict[str, Any], given: Settings) -> Start:
+    """Finds run folder and checkpoint, and takes the shape of the network from it.
+
+    Nothing is written, and a run that does not fit is refused before any data is read.
+    InputError naming every option that is given and differs.
+    """
+    named = run_folder.checkpoint_at(settings['ckpt']) if settings['ckpt'] else None
+    begun = settings['is_eval'] or settings['is_load']
+    if settings['init'] and not (begun and ('exp' in given or named)):
+        # When the run goes on the command still has --init, which then only names its folder.
+        path = run_folder.checkpoint_at(settings['init'])
+        saved = checkpoint.load(path)
+        # What does not fit into the network is refused by take_weights: the mirror image, say, may be averaged over or not.
+        settings |= shape_of(saved, path) | {name: given[name] for name in SHAPE if name in given} | {'dataset': dataset.name}
+        if 'exp' not in given:
+            settings['exp'] = run_name(settings)
+        if not begun:
+            return Start(settings, run_folder.place(settings['exp']), path, saved)
+    folder = run_folder.place(settings['exp'])
+    if named and 'exp' not in given and (settings['is_eval'] or run_folder.holds_run(named.parent)):
+        folder = named.parent
+        settings['exp'] = str(folder)
+    if not begun:
+        return Start(settings, folder)
+    named_shape = [name for name in SHAPE if name in given or name == 'dataset']
+    if settings['is_eval']:
+        if not named:
+            run_folder.require_run(folder, checkpoint.BEST)
+        path = named or folder / checkpoint.BEST
+        saved, digest = checkpoint.load_with_digest(path)
+        shape = shape_of(saved, path)
+        checkpoint.check_settings(shape, settings, named_shape, path)
+        check_owner(folder, path, saved, digest)
+        return Start(settings | shape, folder, path, saved)
+    if not named:
+        run_folder.require_run(folder, checkpoint.LAST)
+    lock = distributed.on_first(lambda: run_folder.lock_run(folder)) if goes_on_in(folder, named) else None
+    try:
+        saved, path = (checkpoint.load(named), named) if named else checkpoint.load_last(folder)
+        shape = shape_of(saved, path)
+        with checkpoint.fitting(path):
+            theirs = completed(saved['options'])
+        checkpoint.check_settings(theirs, settings, [*named_shape, *TRAINING], path)
+    except BaseException:
         if lock:
             lock.release()
+        raise
+    return Start(settings | shape, folder, path, saved, lock)
 
 
-def resume(training: Training) -> FileLock | None:
-    """Locks the run folder, on rank 0, and takes up the run where its last checkpoint, or that of --ckpt, was saved."""
-    settings, folder = training.options, training.folder
-    with reading(folder):
-        begun = folder.is_dir()
-    if not begun and not settings['ckpt']:
-        raise InputError(f'{folder / checkpoint.LAST}: no checkpoint there; train first, or name one with --ckpt')
-    lock = distributed.on_first(lambda: run_folder.lock_run(folder))
-    path = Path(settings['ckpt'] or '')
-    saved, path = (checkpoint.load(path), path) if settings['ckpt'] else checkpoint.load_last(folder)
+def shape_of(saved: checkpoint.Checkpoint, path: Path) -> dict[str, Any]:
+    """Returns a checkpoint's dataset and what shapes its network. InputError where that is not there."""
     with checkpoint.fitting(path):
         theirs = completed(saved['options'])
-    checkpoint.check_settings(theirs, settings, SHAPE + TRAINING, path)
+        return {name: theirs[name] for name in SHAPE}
+
+
+def goes_on_in(folder: Path, named: Path | None) -> bool:
+    """Tells whether a run goes on in the folder that its checkpoint lies in, and not as a copy in another."""
+    return named is None or named.parent.resolve() == folder.resolve()
+
+
+def take_weights(model: KSOF, start: Start) -> None:
+    """Gives a new run the weights of another. InputError naming what does not fit."""
+    assert start.saved and start.path
+    weights, own = start.saved['model'], model.state_dict()
+    with checkpoint.fitting(start.path):
+        wrong = [name for name in {**own, **weights}
+                 if name not in own or name not in weights or own[name].shape != weights[name].shape]
+        if not wrong:
+            model.load_state_dict(weights)
+            return
+    theirs = shape_of(start.saved, start.path)
+    options = ', '.join(f'--{name} {theirs[name]}, this command says {start.settings[name]}' for name in SHAPE
+                        if theirs[name] != start.settings[name])
+    raise InputError(f'--init {start.path}: does not fit: '
+                     + (f'it was made with {options}' if options else f'{len(wrong)} of its weights ({", ".join(wrong)})'[:300]))
+
+
+def begin(training: Training, held: ExitStack) -> None:
+    """Makes and locks the folder of a new run, on rank 0."""
+    if lock := distributed.on_first(lambda: run_folder.start_run(training.folder, training.options, training.run_id)):
+        held.callback(lock.release)
+
+
+def resume(training: Training, start: Start, held: ExitStack) -> Training:
+    """Takes up the run where its checkpoint was saved. In another folder it goes on as a copy, with its best epoch.
+
+    Returns the training with the run's own id. Nothing is written where the checkpoint does not fit.
+    """
+    saved, path = start.saved, start.path
+    assert saved and path
     restore(training, saved, path)
-    state = training.state
-    log.info('going on from %s: epoch %d, step %d', path, len(state.history) + 1, state.progress.step + 1)
-    return lock
+    training = replace(training, run_id=saved.get('run_id') or training.run_id)
+    stays = goes_on_in(start.folder, path)
+    best, epochs_done = distributed.on_first(lambda: best_of(saved, path, stays)), len(training.state.history)
+    if not stays:
+        begin(training, held)
+
+    def write() -> None:
+        if best:
+            checkpoint.save(start.folder / checkpoint.BEST, best)
+        run_folder.note_resume(start.folder, training.options, training.run_id, epochs_done=epochs_done)
+
+    distributed.on_first(write)
+    if not stays:
+        save_last(training)
+    log.info('going on from %s: epoch %d, step %d', path, epochs_done + 1, training.state.progress.step + 1)
+    return training
+
+
+def best_of(saved: checkpoint.Checkpoint, path: Path, stays: bool) -> checkpoint.Checkpoint | None:
+    """Returns what the run's ckpt_best must be replaced by when it goes on; None where it may stay, or where there is none yet.
+
+    saved, path: the checkpoint that it goes on from. stays: in the same folder.
+    InputError where its best epoch is no longer there, or where there is another run's.
+    """
+    beside = path.with_name(checkpoint.BEST)
+    other = saved if beside == path else None
+    if other is None and beside.exists():
+        with suppress(InputError):  # damaged: as if it were not there
+            other = checkpoint.load(beside)
+    with checkpoint.fitting(path):
+        best, epochs, step = saved['best'], saved['epoch'], saved['progress']['step']
+        same = other is not None and checkpoint.same_run(other, saved)
+    if other is not None and not same and stays:
+        raise InputError(f'{beside}: is of another run than {path.name} beside it; move one of them to a folder of its own')
+    if best is None:
+        return None
+    with checkpoint.fitting(beside):
+        if same and other and other['epoch'] == best['epoch']:
+            return None if stays else other
+        if epochs == best['epoch'] and step == 0:
+            return saved
+        if same and other and stays and other['epoch'] > epochs:  # stopped between saving the best epoch and the last
+            return None
+    raise InputError(f'{path}: its best epoch, {best["epoch"]}, is not in {beside}, so this run would end without it; put that '
+                     'file back, or start a new run from these weights with --init')
 
 
 def announce(training: Training) -> None:
@@ -109,30 +259,41 @@ def announce(training: Training) -> None:
              len(windows['train']), len(windows['validation']), training.folder)
 
 
-def evaluate_run(dataset: Dataset, root: Path, windows: Windows, settings: Settings, folder: Path,
-                 model: KSOF) -> str | None:
-    """Scores the run's best checkpoint and both baselines on the test windows, writes the tables, returns their text.
+def check_owner(folder: Path, path: Path, saved: checkpoint.Checkpoint, digest: str) -> str | None:
+    """Returns whose a folder is. InputError where tables of a checkpoint are another run's than the folder's."""
+    owner = run_folder.owner(folder)
+    if not goes_on_in(folder, path) and owner not in (None, saved.get('run_id'), digest):
+        raise InputError(f'--exp {folder}: holds another run than {path} is of, so its tables do not go there; leave --exp out '
+                         'to have them beside the checkpoint, or name a new folder')
+    return owner
 
-    model: takes the checkpoint's weights.
+
+def evaluate_run(dataset: Dataset, root: Path, windows: Windows, settings: Settings, folder: Path, path: Path,
+                 model: KSOF) -> str | None:
+    """Scores a run's checkpoint and both baselines on the test windows, writes the tables, returns their text.
+
+    folder: gets the tables. path: the checkpoint. model: takes its weights.
     Returns None on other ranks than 0.
+    InputError where the folder is another run's, or has become so meanwhile.
     """
-    path = Path(settings['ckpt']) if settings['ckpt'] and settings['is_eval'] else folder / checkpoint.BEST
-    saved = checkpoint.load(path)
-    with checkpoint.fitting(path):
-        theirs = completed(saved['options'])
-    checkpoint.check_settings(theirs, settings, SHAPE, path)
+    saved, digest = checkpoint.load_with_digest(path)
+    checkpoint.check_settings(shape_of(saved, path), settings, SHAPE, path)
+    owner = check_owner(folder, path, saved, digest)
     with checkpoint.fitting(path):
         model.load_state_dict(saved['model'])
     scored = scored_network(model, settings['symmetry'], dataset.skeleton).eval()
     methods, motion = score_methods(scored, windows, dataset, batch_size=settings['test_batch_size'])
     drawn = settings['test_sample_num']
+    about = {'path': os.path.relpath(path, folder), 'epoch': saved['epoch'], 'sha256': digest, 'run_id': saved.get('run_id')}
     results: Results = results_of(windows, dataset, protocol='all' if drawn < 0 else str(drawn), epoch=saved['epoch'],
-                                  selected_on='validation', methods=methods, motion=motion,
+                                  selected_on='validation', methods=methods, motion=motion, checkpoint=about,
                                   parameters=sum(p.numel() for p in model.parameters()), sample=is_sample(root))
 
     def write() -> str:
-        folder.mkdir(parents=True, exist_ok=True)
-        return write_all(results, folder)
+        with run_folder.tables_lock(folder):
+            if run_folder.owner(folder) != owner:
+                raise InputError(f'{folder}: another run has taken this folder meanwhile; nothing is written there')
+            return write_all(results, folder)
 
     return distributed.on_first(write)
 

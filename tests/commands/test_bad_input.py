@@ -43,6 +43,7 @@ WORDS = {
     '--recipe': ['', 'best', 'Accurate'],
     '--cuda_idx': ['', 'gpu', 'cuda:x', 'cuda:-1', '0', 'cuda:99999999999999999999', 'cpu:cpu'],
     '--exp': ['{file}', '{file}/inner', '/dev/null/run', '{long}', '{loop}'],
+    '--init': ['{file}', '{folder}', '{folder}/absent', '/dev/null', '{long}', '{loop}'],
     '--ckpt': ['{file}', '{folder}', '{folder}/absent', '/dev/null', '{long}', '{loop}'],
 }
 

@@ -91,8 +91,8 @@ def test_fixed_loss_weights_stay(observed):
 def test_a_run_without_a_part_goes_on_and_is_evaluated_without_it(part, command, tmp_path, capsys):
     assert command('--without', part, '--epoch', '1') == 0
     assert command('--without', part, '--epoch', '2', '--is_load') == 0
-    assert command('--without', part, '--is_eval') == 0
-    assert command('--is_eval') == 2
+    assert command('--is_eval') == 0  # its checkpoint knows
+    assert command('--is_eval', '--without', 'nothing') == 2
     assert f'was made with --without {part}' in capsys.readouterr().err
     a, b = zip(*((row['a'], row['b']) for row in csv.DictReader((tmp_path / 'run' / 'history.csv').open())), strict=True)
     assert (len({*a}) == len({*b}) == 1) == (part == 'loss_weights')

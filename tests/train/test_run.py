@@ -42,7 +42,7 @@ def test_training_writes_everything_and_evaluation_repeats_it(command, tmp_path,
     results = json.loads(tables['results.json'])
     assert list(results) == ['dataset', 'protocol', 'input_n', 'output_n', 'epoch', 'selected_on', 'label_ms', 'true_ms',
                              'mm_scale_to_true', 'windows', 'missing_actions', 'missing_files', 'sample', 'methods',
-                             'parameters', 'motion']
+                             'parameters', 'motion', 'checkpoint']
     assert list(results['methods']) == ['KSOF', 'KSOF predicted joints only', 'zero velocity', 'constant velocity']
     assert results['selected_on'] == 'validation' and results['missing_actions'] == []
     average = [sum(results['methods']['KSOF'][action][k] for action in DATASET.actions) / 8 for k in range(10)]

@@ -1,4 +1,5 @@
 """Checkpoint files: everything needed to resume, in one dictionary of tensors and plain containers."""
+import hashlib
 import logging
 import os
 import shutil
@@ -48,20 +49,27 @@ def keep_previous(path: Path) -> None:
 
 def load(path: Path) -> Checkpoint:
     """Read a checkpoint to the CPU; only tensors and plain containers are admitted. InputError if that fails."""
+    return load_with_digest(path)[0]
+
+
+def load_with_digest(path: Path) -> tuple[Checkpoint, str]:
+    """Returns what `load` does, and the SHA-256 of the very bytes that were read. InputError if that fails."""
     try:
         with zipfile.ZipFile(path) as archive:
             check_archive(archive, path.stat().st_size)
-        with warnings.catch_warnings(action='ignore'):  # of a pickle that is not torch's, which is refused anyway
-            state = torch.load(path, map_location='cpu', weights_only=True)
+        with path.open('rb') as file, warnings.catch_warnings(action='ignore'):  # of a pickle that is not torch's
+            state = torch.load(file, map_location='cpu', weights_only=True)
+            file.seek(0)
+            digest = hashlib.file_digest(file, 'sha256').hexdigest()
     except FileNotFoundError:
-        raise InputError(f'{path}: no checkpoint there; train first, or name one with --ckpt') from None
+        raise InputError(f'{path}: no checkpoint there') from None
     except Exception as error:  # a damaged file may raise any
         raise InputError(f'{path}: is not a readable checkpoint ({reason_of(error)})') from None
     wanted = {'model': dict, 'options': dict, 'epoch': int}
     wrong = [name for name, kind in wanted.items() if not isinstance(state, dict) or not isinstance(state.get(name), kind)]
     if wrong:
         raise InputError(f'{path}: is not a checkpoint of this project (no {", ".join(wrong)})')
-    return {OLDER_KEYS.get(name, name): value for name, value in state.items()}
+    return {OLDER_KEYS.get(name, name): value for name, value in state.items()}, digest
 
 
 def reason_of(error: Exception) -> str:
@@ -92,10 +100,21 @@ def load_last(folder: Path) -> tuple[Checkpoint, Path]:
 
 
 def check_settings(theirs: Mapping[str, Any], ours: Mapping[str, Any], names: Sequence[str], path: Path) -> None:
-    """InputError naming the first of the given settings in which a checkpoint differs from this command.
+    """InputError naming all of the given settings in which a checkpoint differs from this command.
 
     theirs: the checkpoint's settings; ours: this command's; path: the checkpoint.
     """
-    for name in names:
-        if theirs[name] != ours[name]:
-            raise InputError(f'{path}: was made with --{name} {theirs[name]}, this command says {ours[name]}')
+    differing = [name for name in names if theirs.get(name) != ours[name]]
+    if differing:
+        said = '; with '.join(f'{"dataset " if name == "dataset" else f"--{name} "}{theirs.get(name)}, this command says '
+                              f'{ours[name]}' for name in differing)
+        raise InputError(f'{path}: was made with {said}')
+
+
+def same_run(one: Checkpoint, other: Checkpoint) -> bool:
+    """Tells whether two checkpoints are of one run: by its id, or by the epochs, seconds included, that both went through."""
+    ids = one.get('run_id'), other.get('run_id')
+    if all(ids):
+        return ids[0] == ids[1]
+    epochs = min(len(one['history']), len(other['history']))
+    return bool(one['history'][:epochs] == other['history'][:epochs])

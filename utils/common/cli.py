@@ -1,10 +1,11 @@
 """What all commands share: a parser whose mistakes are one line, --version, and exit codes."""
 import argparse
+import difflib
 import errno
 import logging
 import math
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
 import torch
@@ -44,10 +45,27 @@ def at_least(least: float, kind: type = int, *, most: float = 10**6, below: floa
 
 
 class Parser(argparse.ArgumentParser):
-    """Says what is wrong with the command line as an InputError."""
+    """Says what is wrong with the command line as an InputError, and which option an unknown one may be meant for.
+
+    other_names: options by what other projects call them.
+    """
+
+    other_names: Mapping[str, str] = {}
 
     def error(self, message: str) -> NoReturn:
-        raise InputError(f'{message} (see --help)')
+        hints = []
+        if message.startswith('unrecognized arguments: '):
+            for word in message.split()[2:]:
+                name = word.split('=')[0].replace('-', '_').replace('__', '--', 1)
+                if word.startswith('--') and (meant := self.meant(name)):
+                    hints.append(meant)
+        hint = f'did you mean {", ".join(hints)}? ' if hints else ''
+        raise InputError(f'{message} ({hint}see --help)')
+
+    def meant(self, name: str) -> str | None:
+        """Returns the option that an unknown name is like, if any."""
+        close = difflib.get_close_matches(name, self._option_string_actions, 1, 0.75)
+        return self.other_names.get(name) or (close[0] if close else None)
 
 
 class Version(argparse.Action):

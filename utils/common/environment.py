@@ -12,12 +12,21 @@ PROJECT = Path(__file__).resolve().parents[2]
 
 def environment() -> dict[str, Any]:
     """Returns git revision, versions and number of threads, by name."""
-    git = ['git', '-C', str(PROJECT)]
-    try:
-        revision = subprocess.run([*git, 'rev-parse', 'HEAD'], capture_output=True, text=True, check=True).stdout.strip()
-        changed = subprocess.run([*git, 'status', '--porcelain', '-uno'], capture_output=True, text=True, check=True).stdout
-        revision += ' with uncommitted changes' if changed else ''
-    except (OSError, subprocess.CalledProcessError):
-        revision = 'unknown: not a git checkout'
-    return {'git_revision': revision, 'python': platform.python_version(), 'torch': torch.__version__,
+    return {'git_revision': git_revision(), 'python': platform.python_version(), 'torch': torch.__version__,
             'numpy': numpy.__version__, 'threads': torch.get_num_threads()}
+
+
+def git_revision() -> str:
+    """Returns this project's revision; not that of another repository that its folder may lie in."""
+
+    def ask(*words: str) -> str:
+        return subprocess.run(['git', '-C', str(PROJECT), *words], capture_output=True, text=True, errors='replace',
+                              check=True, timeout=10).stdout.strip()
+
+    try:
+        top, revision = ask('rev-parse', '--show-toplevel', 'HEAD').split('\n')
+        if Path(top).resolve() != PROJECT:
+            return 'unknown: not a git checkout'
+        return revision + (' with uncommitted changes' if ask('status', '--porcelain', '-uno') else '')
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return 'unknown: not a git checkout'

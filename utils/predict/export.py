@@ -19,7 +19,7 @@ from utils.evaluate.symmetry import scored_network
 from utils.predict.exported import EPOCH, SETTINGS, ExportedNetwork, missing, require
 from utils.predict.trained import Trained
 
-PLACES = ('data_dir', 'exp', 'ckpt')  # settings that say where files lie on the machine of the run
+PLACES = ('data_dir', 'exp', 'ckpt', 'init')  # settings that say where files lie on the machine of the run
 ONNX_LIBRARIES = ('onnx', 'onnxscript', 'onnxruntime')
 Run = Callable[[np.ndarray], np.ndarray]  # observed (B, T_in, N) -> predicted (B, T_out, N), both float32
 

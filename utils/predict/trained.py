@@ -29,8 +29,7 @@ class Trained(NamedTuple):
 
 def checkpoint_path(path: Path) -> Path:
     """Returns a checkpoint file, or the best one in a run folder: a path or a name under checkpoint/."""
-    folder = next((folder for folder in (path, run_folder.RUNS / path) if folder.is_dir()), None)
-    return folder / checkpoint.BEST if folder else path
+    return run_folder.checkpoint_at(path)
 
 
 def load_trained(path: Path) -> Trained:

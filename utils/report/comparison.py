@@ -9,7 +9,7 @@ from typing import Any
 
 from utils.common import checkpoint
 from utils.common.errors import InputError
-from utils.common.run_folder import RUNS
+from utils.common.run_folder import known_runs, place
 from utils.report.page import (
     BASELINES,
     NETWORK,
@@ -53,9 +53,10 @@ class Run:
 
 def load_run(path: Path) -> Run:
     """Reads a run, given by its folder, its name under checkpoint/, or its results.json. Raises InputError."""
-    path = path if path.exists() else RUNS / path
+    if not path.is_file():
+        path = place(path)
     if not path.exists():
-        raise InputError(f'{path}: no such run')
+        raise InputError(f'{path}: no such run{known_runs()}')
     file = path / 'results.json' if path.is_dir() else path
     results, folder = read_results(file), file.parent
     return Run(folder.resolve().name, results, load_options(folder), load_history(folder / 'history.csv'))

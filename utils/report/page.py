@@ -27,7 +27,8 @@ NETWORK, PREDICTED, BASELINES = 'KSOF', 'KSOF predicted joints only', ('zero vel
 class Results:
     """What one evaluation found. methods: name -> table of MPJPE, the network first.
 
-    motion, parameters: empty and 0 where a results.json is older than they are.
+    motion, parameters, checkpoint: empty and 0 where a results.json is older than they are.
+    checkpoint: which one was scored: path from the results' folder, epoch, SHA-256 of the file, id of its run.
     """
 
     reader: Dataset
@@ -42,6 +43,7 @@ class Results:
     sample: bool = False  # measured on invented motion
     motion: Motion = field(default_factory=dict)
     parameters: int = 0  # of the network
+    checkpoint: dict[str, Any] = field(default_factory=dict)
 
     @property
     def tables(self) -> list[ActionTable]:
@@ -61,10 +63,11 @@ class Results:
 
 
 def results_of(windows: Windows, reader: Dataset, *, protocol: str, epoch: int, selected_on: str,
-               methods: dict[str, ActionTable], motion: Motion, parameters: int, sample: bool) -> Results:
+               methods: dict[str, ActionTable], motion: Motion, parameters: int, sample: bool,
+               checkpoint: dict[str, Any]) -> Results:
     """Results for the windows they were measured on."""
     return Results(reader, windows.counts(), protocol, windows.input_n, windows.output_n, epoch, selected_on, methods,
-                   windows.missing_files, sample, motion, parameters)
+                   windows.missing_files, sample, motion, parameters, checkpoint)
 
 
 def over_actions(results: Results, actions: Sequence[str]) -> Results:
@@ -134,6 +137,7 @@ def json_dict(results: Results) -> dict[str, Any]:
         'sample': results.sample,
         'methods': rounded(results.methods), 'parameters': results.parameters,
         'motion': {measure: rounded(tables) for measure, tables in results.motion.items()},
+        'checkpoint': results.checkpoint,
     }
 
 
@@ -143,7 +147,8 @@ def read_results(path: Path) -> Results:
         content = json.loads(path.read_bytes())
         results = Results(dataset_named(content['dataset']), content['windows'], content['protocol'], content['input_n'],
                           content['output_n'], content['epoch'], content['selected_on'], content['methods'],
-                          content['missing_files'], content['sample'], content.get('motion', {}), content.get('parameters', 0))
+                          content['missing_files'], content['sample'], content.get('motion', {}),
+                          content.get('parameters', 0), content.get('checkpoint', {}))
         complete = results.windows and all(len(table[action]) == results.output_n for table in results.tables
                                            for action in (*results.windows, 'avg'))
         check_values(results)
@@ -166,6 +171,8 @@ def check_values(results: Results) -> None:
     errors = [error for table in results.tables for row in table.values() for error in row]
     if not all(isinstance(number, int) for number in whole) or not all(isinstance(word, str) for word in words):
         raise ValueError('a number is no whole one, or a name no word')
+    if not isinstance(results.checkpoint, dict):
+        raise TypeError('the checkpoint is not described')
     if not set(results.windows) <= set(results.reader.actions) or not math.isfinite(sum(errors)):
         raise ValueError('an error is not finite, or an action not the dataset\'s')
 

@@ -40,6 +40,7 @@ class Training:
 
     windows: of 'train' and 'validation', on the state's device.
     options: all settings of the run, which its checkpoints hold beside the state.
+    run_id: tells its checkpoints from those of any other run.
     draw: how often each training window is drawn, (W,); None takes each once an epoch.
     """
 
@@ -49,11 +50,13 @@ class Training:
     skeleton: Skeleton
     folder: Path
     options: Mapping[str, Any]
+    run_id: str
     draw: Tensor | None
 
 
 def build_training(model: KSOF, criterion: KSOFLoss, windows: dict[str, Windows], skeleton: Skeleton,
-                   settings: TrainSettings, *, folder: Path, options: Mapping[str, Any]) -> Training:
+                   settings: TrainSettings, *, folder: Path, options: Mapping[str, Any],
+                   run_id: str = '') -> Training:
     """Builds a training that has not begun, on the device of its windows.
 
     InputError where several processes take more windows for a step than there are.
@@ -68,14 +71,16 @@ def build_training(model: KSOF, criterion: KSOFLoss, windows: dict[str, Windows]
     lr_scheduler = build_lr_scheduler(optimizer, settings, steps_per_epoch=max(1, len(train) // global_batch))
     state = TrainState(model, compiled(model) if settings.compile else model, criterion, optimizer, lr_scheduler,
                        build_ema(model, settings.average) if settings.average else None, epoch_start(device))
-    return Training(state, settings, windows, skeleton, folder, options,
+    return Training(state, settings, windows, skeleton, folder, options, run_id,
                     draw_weights(train, settings.balance) if settings.balance else None)
 
 
 def checkpoint_of(training: Training) -> checkpoint.Checkpoint:
     """Returns what a checkpoint holds: the state, the settings and what resuming checks. Every rank must call it."""
-    return training.state.state_dict() | {'options': dict(training.options),
-                                          'training_windows': len(training.windows['train'])}
+    windows = training.windows
+    return training.state.state_dict() | {'options': dict(training.options), 'run_id': training.run_id,
+                                          'training_windows': len(windows['train']),
+                                          'data': {split: windows[split].checksum for split in windows}}
 
 
 def save_last(training: Training) -> None:
@@ -89,6 +94,10 @@ def restore(training: Training, saved: checkpoint.Checkpoint, path: Path) -> Non
     windows = len(training.windows['train'])
     if saved.get('training_windows') != windows:
         raise InputError(f'{path}: was made with {saved.get("training_windows")} training windows, this data has {windows}')
+    for split, checksum in data_of(saved, path).items():
+        if split in training.windows and training.windows[split].checksum != checksum:
+            raise InputError(f'{path}: was made with other frames of {split} than are in --data_dir '
+                             f'{training.options["data_dir"]}; a new run can start from its weights, with --init')
     with checkpoint.fitting(path):
         processes = 1 + len(saved.get('random_of_others', []))
     if processes != distributed.processes():
@@ -96,6 +105,12 @@ def restore(training: Training, saved: checkpoint.Checkpoint, path: Path) -> Non
                          f'{"one without torchrun" if processes == 1 else f"{processes} with torchrun"}')
     with checkpoint.fitting(path):
         training.state.load_state_dict(saved)
+
+
+def data_of(saved: checkpoint.Checkpoint, path: Path) -> dict[str, str]:
+    """Returns the checksums of the splits that a checkpoint was made with; none of those from before they were kept."""
+    with checkpoint.fitting(path):
+        return dict(saved.get('data', {}).items())
 
 
 def train(training: Training) -> None:
