@@ -9,15 +9,15 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from tools.reproduce import MAINS
 from utils.common import checkpoint, run_folder
 from utils.common.cli import run_tool, tool_parser
 from utils.common.errors import InputError, reading
 from utils.common.files import write_text
 from utils.predict.trained import checkpoint_path, load_trained
-from utils.report import paper
 from utils.report.page import read_results
 
-KEPT = ('model', 'epoch', 'history', 'best')  # of a checkpoint; the rest is for going on with training
+KEPT = ('model', 'criterion', 'epoch', 'history', 'best')  # of a checkpoint; the rest is for going on with training
 TABLES = ('history.csv', 'results.json', 'results.md', 'test_all_eval.csv')
 
 
@@ -63,7 +63,7 @@ def main(argv: Sequence[str] | None) -> None:
     results, (_, digest) = json.loads((out / 'results.json').read_bytes()), checkpoint.load_with_digest(out / checkpoint.BEST)
     results['checkpoint'] = {'path': checkpoint.BEST, 'epoch': state['epoch'], 'sha256': digest, 'run_id': None}
     write_text(out / 'results.json', json.dumps(results, indent=2) + '\n')
-    script = paper.MAINS[state['options']['dataset']]
+    script = f"{MAINS[state['options']['dataset']].__name__}.py"
     name = out if run_folder.place(out).resolve() == out.resolve() else f'./{out}'
     print(f'written: {out}, weights {(out / checkpoint.BEST).stat().st_size / 1e6:.1f} MB; score them with '
           f'python {script} --data_dir DATA --exp {name} --is_eval')

@@ -72,7 +72,7 @@ class Windows:
         """BLAKE2b of all frames and of the windows' starts: the same only for the same data, to the last bit."""
         digest = hashlib.blake2b(digest_size=16)
         for tensor in (self.frames, self.starts):
-            digest.update(tensor.cpu().contiguous().numpy())
+            digest.update(tensor.cpu().contiguous().numpy().data)
         return digest.hexdigest()
 
     def batch(self, index: Tensor) -> Batch:
