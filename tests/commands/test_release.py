@@ -21,7 +21,7 @@ def test_a_released_run_scores_the_same_and_says_nothing_of_the_machine(command,
                                                            'results.md', 'test_all_eval.csv']
     assert not [path for path in out.iterdir() if str(tmp_path).encode() in path.read_bytes()]
     state = torch.load(out / checkpoint.BEST, weights_only=True)
-    assert set(state) == {'model', 'epoch', 'history', 'best', 'options'}
+    assert set(state) == {'model', 'criterion', 'epoch', 'history', 'best', 'options'}
     expected = checkpoint.load(run / checkpoint.BEST)['model']
     assert all(torch.equal(state['model'][name], expected[name]) for name in expected)
     before = (out / 'results.json').read_text()
@@ -55,7 +55,7 @@ def test_what_cannot_be_released_is_refused(damage, command, tmp_path, capsys):
 def test_what_the_project_gives_away(name):
     folder = PROJECT / 'checkpoint' / name
     assert (folder / checkpoint.BEST).stat().st_size < 16e6
-    assert set(torch.load(folder / checkpoint.BEST, weights_only=True)) == {'model', 'epoch', 'history', 'best', 'options'}
+    assert set(torch.load(folder / checkpoint.BEST, weights_only=True)) == {'model', 'criterion', 'epoch', 'history', 'best', 'options'}
     trained = load_trained(folder / checkpoint.BEST)
     results = read_results(folder / 'results.json')
     assert (results.reader.name, results.output_n, results.epoch) == ('cmu', trained.settings['output_n'], trained.epoch)
