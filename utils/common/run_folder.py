@@ -115,7 +115,7 @@ def tables_lock(folder: Path) -> Iterator[None]:
 def check_place(folder: Path) -> None:
     """InputError where a folder cannot become a run's, as what it holds is not a run's alone."""
     own = os.path.realpath(folder)
-    for other, name in ((RUNS, f'{RUNS.name}/, which holds the runs'), (Path.cwd(), 'the folder that you stand in')):
+    for other, name in ((Path.cwd(), 'the folder that you stand in'), (RUNS, f'{RUNS.name}/, which holds the runs')):
         if f'{os.path.realpath(other)}{os.sep}'.startswith(own.rstrip(os.sep) + os.sep):
             raise InputError(f'--exp {folder}: is {name}, or above it; give the run a folder of its own')
     with reading(folder):
