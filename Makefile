@@ -1,7 +1,10 @@
-# make demo: train and score the network on synthetic motion.   make test: lint, types, tests.
-# make gpu: check this project on a GPU and write a report that can be sent; without one a small run on the CPU.
-# make reproduce DATA=folder: train and evaluate the three datasets at the paper's settings, and write checkpoint/reproduce.md;
-# given again it goes on. ARGS='--only cmu --cuda_idx cuda:1' adds options.
+# make demo       train and score the network on synthetic motion, in about three minutes
+# make test       lint, types, tests
+# make gpu        check this project on a GPU and write a report that can be sent; without one a small run on the CPU
+# make reproduce DATA=folder
+#                 train and evaluate the three datasets at the paper's settings, and write checkpoint/reproduce.md;
+#                 given again it goes on. ARGS='--only cmu --cuda_idx cuda:1' adds options
+# make clean      remove .venv and the synthetic motion
 # All make their own environment in .venv; PYTHON chooses the interpreter it is made from (3.11 or newer).
 PYTHON ?= python3
 BIN := .venv/bin
@@ -9,7 +12,10 @@ SAMPLE := data/sample
 # A narrow network and few epochs, for two cores and about three minutes.
 DEMO := --data_dir $(SAMPLE) --output_n 10 --d_model 4 --batch_size 32 --lr_now 0.003 --dropout 0 --cuda_idx cpu
 
-.PHONY: demo test gpu reproduce clean
+.PHONY: help demo test gpu reproduce clean
+
+help:
+	@sed -n -e '/^#/!q' -e 's/^# //p' Makefile
 
 demo: .venv/extra
 	$(BIN)/python tools/make_sample_data.py $(SAMPLE)

@@ -2,7 +2,7 @@
 import sys
 
 from utils.data.threedpw import DATASET
-from utils.run import main
+from utils.start import main
 
 DEFAULTS = {'output_n': 30, 'node_n': 69, 'batch_size': 32, 'test_batch_size': 64, 'lr_now': 0.001}
 

@@ -2,7 +2,7 @@
 import sys
 
 from utils.data.cmu import DATASET
-from utils.run import main
+from utils.start import main
 
 DEFAULTS = {'output_n': 25, 'node_n': 75, 'batch_size': 16, 'test_batch_size': 32, 'lr_now': 0.005}
 

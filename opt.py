@@ -24,6 +24,14 @@ RECIPES: dict[str, dict[str, Any]] = {
 }
 
 
+EXAMPLES = """  python %(prog)s --data_dir DATA
+      trains, and scores the best epoch on the test split; under another name with --exp RUN
+  python %(prog)s --data_dir DATA --exp RUN --is_load
+      goes on with a run that was stopped
+  python %(prog)s --data_dir DATA --exp RUN --is_eval
+      scores its best epoch again"""
+
+
 @dataclass(frozen=True)
 class Option:
     """One option.
@@ -94,31 +102,6 @@ TRAIN = (
     Option('clip_norm', 1.0, 'largest gradient norm of a step', at_least(1e-6, float), 'training'),
     Option('jps_weight', 1.0, 'weight of the squared joint point smoothness in the loss; 0 drops it', at_least(0, float),
            'training'),
-    Option('velocity_weight', 0.0, f'weight of the error of velocities between frames in the loss; {NOT_IN_PAPER}',
-           at_least(0, float), 'training', older=0.0),
-    Option('path_weight', 0.0, 'weight of the errors of both paths in the loss, beside the learned weights; '
-           f'{NOT_IN_PAPER}', at_least(0, float), 'training', older=0.0),
-    Option('near_frames', 0.0, 'predicted frame k counts k to the power of minus this in the error of the fused prediction '
-           f'that training lowers; 0: all the same; {NOT_IN_PAPER}', at_least(0, float), 'training', metavar='POWER',
-           older=0.0),
-    Option('error_weighting', 0.0, 'in the error of the fused prediction that training lowers each joint and frame counts '
-           f'its running mean error to the power of minus this; {NOT_IN_PAPER}', at_least(0, float), 'training',
-           metavar='POWER', older=0.0),
-    Option('mirror', 0.0, f'share of training windows whose left and right change places, up to 1; {NOT_IN_PAPER}', share,
-           'training', older=0.0),
-    Option('reverse', 0.0, f'share of training windows that run backwards, up to 1; {NOT_IN_PAPER}', share, 'training',
-           older=0.0),
-    Option('stretch', 0.0, f'training windows run up to 1 + this times faster or slower; {NOT_IN_PAPER}', at_least(0, float),
-           'training', older=0.0),
-    Option('shift', 0.0, 'every coordinate of a training window moves by a constant of this standard deviation; '
-           f'{NOT_IN_PAPER}', at_least(0, float), 'training', metavar='MM', older=0.0),
-    Option('balance', 0.0, 'draw an action\'s windows less often the more it has: 0 each once an epoch, 1 all actions equally '
-           f'often; {NOT_IN_PAPER}', at_least(0, float), 'training', older=0.0),
-    Option('average', 0.0, 'evaluate and save a running average of the weights that forgets by this factor a step, below 1; '
-           f'{NOT_IN_PAPER}', below_one, 'training', metavar='DECAY', older=0.0),
-    Option('recipe', None, 'other defaults for the options above, for accuracy beyond the paper: ' + '; '.join(
-        f'{name}: ' + ' '.join(f'--{option} {value}' for option, value in recipe.items()) for name, recipe in RECIPES.items()),
-        choices=tuple(RECIPES)),
     Option('skip_bad_steps', 0, 'steps of an epoch that may be skipped for a loss or gradient that is not finite; one more '
            'stops', at_least(0)),
     Option('amp', False, 'CUDA: train with products in bfloat16; evaluation stays in float32', role='training', older=False),
@@ -126,6 +109,33 @@ TRAIN = (
     Option('compile', False, 'train through torch.compile, on CUDA with CUDA graphs; the first step takes a minute',
            role='training', older=False),
     Option('seed', 0, 'seed of weights, dropout and batch order', at_least(0, most=2**32 - 1), 'training'),
+)
+# Beyond the paper: what --recipe sets, with --symmetry.
+BEYOND = (
+    Option('velocity_weight', 0.0, 'weight of the error of velocities between frames in the loss', at_least(0, float),
+           'training', older=0.0),
+    Option('path_weight', 0.0, 'weight of the errors of both paths in the loss, beside the learned weights',
+           at_least(0, float), 'training', older=0.0),
+    Option('near_frames', 0.0, 'predicted frame k counts k to the power of minus this in the error of the fused '
+           'prediction that training lowers; 0: all the same', at_least(0, float), 'training', metavar='POWER',
+           older=0.0),
+    Option('error_weighting', 0.0, 'in the error of the fused prediction that training lowers each joint and frame '
+           'counts its running mean error to the power of minus this', at_least(0, float), 'training',
+           metavar='POWER', older=0.0),
+    Option('mirror', 0.0, 'share of training windows whose left and right change places, up to 1', share, 'training',
+           older=0.0),
+    Option('reverse', 0.0, 'share of training windows that run backwards, up to 1', share, 'training', older=0.0),
+    Option('stretch', 0.0, 'training windows run up to 1 + this times faster or slower', at_least(0, float),
+           'training', older=0.0),
+    Option('shift', 0.0, 'every coordinate of a training window moves by a constant of this standard deviation',
+           at_least(0, float), 'training', metavar='MM', older=0.0),
+    Option('balance', 0.0, 'draw an action\'s windows less often the more it has: 0 each once an epoch, 1 all '
+           'actions equally often, up to 10', at_least(0, float, most=10), 'training', older=0.0),
+    Option('average', 0.0, 'evaluate and save a running average of the weights that forgets by this factor a step, '
+           'below 1', below_one, 'training', metavar='DECAY', older=0.0),
+    Option('recipe', None, 'other defaults for the options above, for accuracy beyond the paper: ' + '; '.join(
+        f'{name}: ' + ' '.join(f'--{option} {value}' for option, value in recipe.items()) for name, recipe in RECIPES.items()),
+        choices=tuple(RECIPES)),
 )
 RUN = (
     Option('cuda_idx', 'cuda:0', 'device: cuda:0, cuda:1, mps or cpu; without CUDA the CPU is used'),
@@ -139,7 +149,7 @@ RUN = (
     Option('ckpt', None, 'checkpoint file for --is_eval or --is_load instead of the run\'s own; without --exp the run is the '
            'one that it lies in'),
 )
-GROUPS = {'data': DATA, 'network': NETWORK, 'training': TRAIN, 'run': RUN}
+GROUPS = {'data': DATA, 'network': NETWORK, 'training': TRAIN, 'beyond the paper': BEYOND, 'run': RUN}
 OPTIONS = tuple(option for group in GROUPS.values() for option in group)
 # What a checkpoint must agree with: the dataset and what shapes the network.
 SHAPE = ('dataset', *(option.name for option in OPTIONS if option.role == 'shape'))
@@ -184,7 +194,7 @@ def parser(dataset: str, title: str, defaults: dict[str, Any]) -> Parser:
     dataset, title: the dataset's name in checkpoints and in tables.
     defaults: its own defaults, by option.
     """
-    whole = tool_parser(f'Train or evaluate KSOF on {title}.')
+    whole = tool_parser(f'Train or evaluate KSOF on {title}.', EXAMPLES)
     for name, options in GROUPS.items():
         group = whole.add_argument_group(name)
         for option in options:
@@ -237,14 +247,16 @@ def given_options(dataset: str, title: str, defaults: dict[str, Any], argv: Sequ
     return RECIPES.get(named.get('recipe', ''), {}) | named
 
 
-def differing(settings: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+def differing(settings: Mapping[str, Any], defaults: Mapping[str, Any], *,
+              everything: bool = False) -> dict[str, Any]:
     """Returns what of a run's settings is not as its main and its recipe have it: what decides its weights.
 
     defaults: the main's own.
+    everything: what does not decide them as well.
     """
     usual = {option.name: option.default for option in OPTIONS} | dict(defaults)
     usual |= RECIPES.get(str(settings.get('recipe')), {})
-    kept = [option.name for option in OPTIONS if option.role != 'run'] + ['recipe', 'init']
+    kept = [option.name for option in OPTIONS if everything or option.role != 'run' or option.name in ('recipe', 'init')]
     return {name: settings[name] for name in kept if name in settings and settings[name] != usual[name]}
 
 

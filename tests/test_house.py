@@ -10,7 +10,7 @@ ARROWS = {
     'evaluate': 'common data model', 'train': 'common data evaluate model', 'report': 'common data evaluate',
     'build': 'opt common data evaluate model train.settings', 'predict': 'build common data evaluate mocap model',
     'pictures': 'common data evaluate predict', 'speed': 'build common data evaluate model train report',
-    'run': 'opt build common data evaluate model report train', 'main': 'run data',
+    'run': 'opt build common data evaluate model report train', 'start': 'opt run common data', 'main': 'start data',
 }
 OURS = ('model', 'utils', 'opt', 'tools', 'tests', 'main_h36m', 'main_cmu_3d', 'main_3dpw')
 

@@ -14,6 +14,7 @@ from tqdm import tqdm
 from utils.common.cli import run_tool, tool_parser
 from utils.common.errors import InputError
 from utils.common.files import write_text
+from utils.common.progress import Progress
 from utils.data.marker import MARKER
 from utils.data.text import read_numbers
 from utils.mocap.asf_amc import benchmark_rows, read_amc, read_asf
@@ -59,7 +60,7 @@ def main(argv: Sequence[str] | None) -> None:
     paths = trial_paths(folder)
     if not paths:
         raise InputError(f'{folder}: no file named {{subject}}_{{trial}}.amc below it')
-    with tqdm(paths.items(), desc='looking at trials', unit='file', leave=False) as bar:
+    with Progress(paths.items(), desc='looking at trials', unit=' files') as bar:
         trials = {name: open_trial(name, path) for name, path in bar}
     sources = find_sources(files, trials.values()) | named_sources(arguments.trial, files, trials)
     if data is not None:
@@ -112,7 +113,7 @@ def agrees(gaps: tuple[float, float]) -> bool:
 def compare(files: list[BenchmarkFile], sources: dict[str, Source], data: Path) -> None:
     """Print how far each file that is there is from its trial."""
     there = [file.name for file in files if file.name in sources and (data / file.name).is_file()]
-    with tqdm(there, desc='comparing', unit='file', leave=False) as bar:
+    with Progress(there, desc='comparing', unit=' files') as bar:
         for name in bar:
             gaps = differences(convert(sources[name]), data / name)
             tqdm.write(f'{name}: {"agrees with" if agrees(gaps) else "DIFFERS from"} {sources[name].trial.trial}, by up to '

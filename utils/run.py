@@ -14,13 +14,14 @@ from torch import nn
 
 from model.baselines import ConstantVelocity, ZeroVelocity
 from model.ksof import KSOF
-from opt import SHAPE, TRAINING, check_shape, completed, given_options, parse, run_name
+from opt import SHAPE, TRAINING, check_shape, completed, differing, given_options, parse, run_name
 from utils.build import Settings, build_loss, build_network, load_windows, train_settings
 from utils.common import checkpoint, distributed, run_folder
 from utils.common.cli import exit_code, log_to_terminal
 from utils.common.device import choose_device
 from utils.common.environment import environment
 from utils.common.errors import InputError
+from utils.common.output import log_to
 from utils.common.precision import choose_precision
 from utils.data.dataset import Dataset, find_root
 from utils.data.marker import is_sample
@@ -42,7 +43,7 @@ def main(dataset: Dataset, defaults: dict[str, Any], argv: list[str] | None = No
         with distributed.process_group():
             log_to_terminal()
             options = parse(dataset.name, dataset.title, defaults, node_n=dataset.skeleton.node_n, argv=argv)
-            run(dataset, options, given_options(dataset.name, dataset.title, defaults, argv))
+            run(dataset, options, given_options(dataset.name, dataset.title, defaults, argv), defaults)
 
     return exit_code(work, out_of_memory='not enough memory: lower --batch_size, --test_batch_size or --d_model',
                      interrupted='stopped; a run that had begun goes on with --is_load')
@@ -64,10 +65,10 @@ class Start(NamedTuple):
     lock: FileLock | None = None
 
 
-def run(dataset: Dataset, options: argparse.Namespace, named: Settings) -> None:
+def run(dataset: Dataset, options: argparse.Namespace, named: Settings, defaults: Settings) -> None:
     """Trains, or with --is_eval only evaluates, and prints the table.
 
-    named: the options that the command line names.
+    named: the options that the command line names. defaults: the main's own.
     """
     device = choose_device(options.cuda_idx)
     start = find_start(dataset, choose_precision(vars(options), device), named)
@@ -99,7 +100,7 @@ def run(dataset: Dataset, options: argparse.Namespace, named: Settings) -> None:
             training = resume(training, start, held)
         else:
             begin(training, held)
-        announce(training)
+        announce(training, defaults)
         if not options.is_load:
             save_last(training)  # from here on a stopped run can be resumed
         train(training)
@@ -247,11 +248,17 @@ def best_of(saved: checkpoint.Checkpoint, path: Path, stays: bool) -> checkpoint
                      'file back, or start a new run from these weights with --init')
 
 
-def announce(training: Training) -> None:
-    """Says what is about to run."""
+def announce(training: Training, defaults: Settings) -> None:
+    """Says what is about to run, and from here on, on rank 0, keeps what is said in the run's train.log.
+
+    defaults: the main's own; what is as they are is not said.
+    """
+    if not distributed.rank():
+        log_to(training.folder)
     state, settings, windows = training.state, training.options, training.windows
     parameters = sum(p.numel() for p in state.model.parameters())
-    log.info('options: %s', ' '.join(f'{name}={value}' for name, value in sorted(settings.items())))
+    chosen = differing(settings, defaults, everything=True)
+    log.info('options: %s', ' '.join(f'{name}={value}' for name, value in chosen.items()))
     log.info('%s; revision %s', state.device, environment()['git_revision'])
     if distributed.processes() > 1:
         log.info('%d processes of %d windows a step', distributed.processes(), settings['batch_size'])

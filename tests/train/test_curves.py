@@ -92,6 +92,34 @@ def test_what_cannot_be_written_is_said_once(tmp_path, monkeypatch, without):
     assert said == [f'{tmp_path / "gone"}: no more curves.png in this run: No such file or directory']
 
 
+@pytest.mark.parametrize('error', [TypeError('Descriptors cannot be created directly'), RuntimeError('no\nreason'),
+                                   ValueError('usetex')])
+def test_whatever_a_library_raises_is_said_once(error, tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setattr('utils.train.curves.log.warning', lambda form, *values: said.append(form % values))
+    curves = Curves(tmp_path)
+
+    def fail(history):
+        raise error
+
+    curves.draw = curves.write_events = fail
+    curves.update(history(1))
+    curves.update(history(2))
+    reason = f'{type(error).__name__}: {error}'.split('\n')[0]
+    assert said == [f'{tmp_path}: no more {what} in this run: {reason}' for what in ('curves.png', 'events')]
+
+
+def test_curves_are_drawn_whatever_mplbackend_and_matplotlibrc_say(tmp_path, monkeypatch):
+    pytest.importorskip('matplotlib', reason='matplotlib is not installed')
+    monkeypatch.setenv('MPLBACKEND', 'garbage')
+    import matplotlib
+
+    with matplotlib.rc_context({'text.usetex': True}):
+        curves = Curves(tmp_path)
+        curves.draw(history(2))
+    assert (tmp_path / 'curves.png').stat().st_size > 1000
+
+
 def test_tensorboard_has_every_epoch_once(tmp_path):
     events = pytest.importorskip('tensorboard.backend.event_processing.event_accumulator', reason='tensorboard is not installed')
     entries = history(4)

@@ -2,21 +2,22 @@
 import argparse
 import difflib
 import errno
-import logging
 import math
+import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from types import FrameType
 from typing import Any, NoReturn
 
-import torch
-
-from utils.common import distributed
-from utils.common.environment import environment
+from utils.common import output
 from utils.common.errors import DivergedError, InputError, Stopped
 
-log = logging.getLogger('ksof')
 # A file could not be written although its place can be used. 0: a checkpoint that says so itself.
 EXHAUSTED = (0, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+# What torch says of memory in an error that is only a RuntimeError.
+OUT_OF_MEMORY = ('DefaultCPUAllocator', "can't allocate memory", 'bad_alloc', 'out of memory')
 
 
 def at_least(least: float, kind: type = int, *, most: float = 10**6, below: float = math.inf) -> Any:
@@ -52,6 +53,19 @@ class Parser(argparse.ArgumentParser):
 
     other_names: Mapping[str, str] = {}
 
+    def format_help(self) -> str:
+        """Returns the help, below one line of usage: what must be given, and that there are options."""
+        self.usage = ' '.join(' '.join(['%(prog)s', *map(self.word, self._actions), '[options]']).split())
+        return super().format_help()
+
+    def word(self, action: argparse.Action) -> str:
+        """Returns how an argument that must be given is written; nothing for options."""
+        name = action.metavar if isinstance(action.metavar, str) else action.dest.upper()
+        if not action.option_strings:
+            return {'+': f'{name} [{name} ...]', '*': f'[{name} ...]', '?': f'[{name}]'}.get(
+                str(action.nargs), name)
+        return f'{action.option_strings[0]} {name}' if action.required else ''
+
     def error(self, message: str) -> NoReturn:
         hints = []
         if message.startswith('unrecognized arguments: '):
@@ -75,29 +89,38 @@ class Version(argparse.Action):
         super().__init__(option_strings, dest, nargs=0, help='show git revision and versions and stop')
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from utils.common.environment import environment
+
         print(', '.join(f'{name} {value}' for name, value in environment().items()))
         parser.exit()
 
 
 class Help(argparse.ArgumentDefaultsHelpFormatter):
-    """Shows a default where there is one to speak of."""
+    """Shows a default where there is one to speak of, and leaves examples as they are."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
         return action.help if action.default is False or action.default in (None, []) else super()._get_help_string(action)
 
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        return text if text.startswith('examples:') else super()._fill_text(text, width, indent)
 
-def tool_parser(description: str) -> Parser:
-    """A parser with defaults in its help and --version; what it cannot read is an InputError."""
-    parser = Parser(description=description, allow_abbrev=False, formatter_class=Help)
+
+def tool_parser(description: str, examples: str = '') -> Parser:
+    """Makes a parser with defaults in its help and --version; what it cannot read is an InputError.
+
+    examples: command lines, indented, that its help ends with.
+    """
+    parser = Parser(description=description, epilog=f'examples:\n{examples}' if examples else None, allow_abbrev=False,
+                    formatter_class=Help)
     parser.add_argument('--version', action=Version)
     return parser
 
 
 def log_to_terminal() -> None:
-    """Sends messages to stderr as they are; tables alone go to stdout."""
-    log.handlers = [logging.StreamHandler(sys.stderr)]
-    log.setLevel(logging.ERROR if distributed.rank() else logging.INFO)
-    log.propagate = False
+    """Sends messages to stderr as they are, from rank 0; tables alone go to stdout."""
+    from utils.common import distributed
+
+    output.log_to_terminal(quiet=distributed.rank() > 0)
 
 
 def run_tool(main: Callable[[Sequence[str] | None], None], argv: Sequence[str] | None = None) -> int:
@@ -110,32 +133,97 @@ def exit_code(work: Callable[[], object], *, out_of_memory: str = 'not enough me
     """Does a command's work and returns its exit code. What goes wrong is one line on stderr.
 
     0: done. 2: something given cannot be used. 1: the work cannot be finished: a diverged loss, no memory, a full disk.
-    128 + N: stopped by signal N, which is 130 for Ctrl-C and 143 for SIGTERM.
+    128 + N: stopped by signal N: 130 for Ctrl-C, 143 for SIGTERM, 141 where nobody reads its output any more.
     """
+    with output.steady_output() as out, ending_by_signal():
+        try:
+            work()
+            code = 0
+        except (Exception, KeyboardInterrupt, Ended) as error:
+            code, line = verdict(error, out_of_memory, interrupted)
+            say(line)
+        out.flush()
+        if code == 0 and out.lost:
+            if out.lost.errno == errno.EPIPE:
+                return 128 + signal.SIGPIPE
+            say(f'error: what was to be shown could not be written: {out.lost.strerror}')
+            return 1
+        return code
+
+
+def verdict(error: BaseException, out_of_memory: str, interrupted: str) -> tuple[int, str]:
+    """Returns the exit code and the line of what ended a command. Raises what nobody has thought of."""
+    match error:
+        case InputError():
+            return 2, f'error: {error}'
+        case DivergedError():
+            return 1, f'error: {error}'
+        case Stopped():
+            return 128 + error.number, f'{error}; the same command with --is_load goes on'
+        case Ended():
+            return 128 + error.number, f'{interrupted} by {signal.Signals(error.number).name}'
+        case KeyboardInterrupt():
+            return 130, f'\n{interrupted}'
+        case MemoryError():
+            return 1, f'error: {out_of_memory}'
+        case OSError():
+            where = f'{error.filename}: ' if error.filename else ''
+            return 1 if error.errno in EXHAUSTED else 2, f'error: {where}{error.strerror or error}'
+        case RuntimeError() if is_out_of_memory(error):
+            return 1, f'error: {out_of_memory}'
+        case RuntimeError() if is_lost(error):
+            return 1, 'error: another process of this run has ended: see what it, or torchrun, says of it'
+    raise error
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Tells whether torch has run out of memory. It has a type for that on CUDA; elsewhere the message says so."""
+    return type(error).__name__ == 'OutOfMemoryError' or any(sign in str(error) for sign in OUT_OF_MEMORY)
+
+
+def is_lost(error: RuntimeError) -> bool:
+    """Tells whether an error means that another process has ended."""
+    from utils.common import distributed
+
+    return distributed.is_lost(error)
+
+
+def say(line: str) -> None:
+    """Prints a line on stderr, once where several processes say it, and keeps it in the run's log."""
+    if 'utils.common.distributed' in sys.modules:
+        from utils.common import distributed
+
+        distributed.say(line)
+    else:  # before torch is loaded
+        print(line, file=sys.stderr)
+    for run_log in output.run_logs():
+        run_log.add(line.strip())
+
+
+class Ended(BaseException):
+    """A signal came that ends a command where it stands. `number` is the signal's."""
+
+    def __init__(self, number: int):
+        super().__init__(number)
+        self.number = number
+
+
+@contextmanager
+def ending_by_signal() -> Iterator[None]:
+    """Raises Ended in the block where SIGTERM, SIGHUP or SIGUSR1 would end Python without a word.
+
+    What is unfinished is cleaned up so. Training remembers signals instead, while it trains.
+    """
+    def end(number: int, _: FrameType | None) -> NoReturn:
+        raise Ended(number)
+
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        numbers = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
+        before = {number: signal.signal(number, end) for number in numbers
+                  if signal.getsignal(number) is signal.SIG_DFL}
     try:
-        work()
-    except InputError as error:
-        distributed.say(f'error: {error}')
-        return 2
-    except DivergedError as error:
-        distributed.say(f'error: {error}')
-        return 1
-    except (MemoryError, torch.OutOfMemoryError):
-        distributed.say(f'error: {out_of_memory}')
-        return 1
-    except OSError as error:
-        where = f'{error.filename}: ' if error.filename else ''
-        distributed.say(f'error: {where}{error.strerror or error}')
-        return 1 if error.errno in EXHAUSTED else 2
-    except Stopped as stopped:
-        distributed.say(f'{stopped}; the same command with --is_load goes on')
-        return 128 + stopped.number
-    except KeyboardInterrupt:
-        distributed.say(f'\n{interrupted}')
-        return 130
-    except RuntimeError as error:
-        if not distributed.is_lost(error):
-            raise
-        distributed.say('error: another process of this run has ended: see what it, or torchrun, says of it')
-        return 1
-    return 0
+        yield
+    finally:
+        for number in before:
+            signal.signal(number, signal.SIG_DFL)

@@ -24,8 +24,17 @@ T = TypeVar('T')
 
 @contextmanager
 def process_group() -> Iterator[None]:
-    """Connects the processes that torchrun started for the block: by gloo on the CPU, by nccl on CUDA."""
-    if not dist.is_torchelastic_launched() or os.environ['WORLD_SIZE'] == '1':
+    """Connects the processes that torchrun started for the block: by gloo on the CPU, by nccl on CUDA.
+
+    InputError where torchrun's variables are not all there.
+    """
+    if not dist.is_torchelastic_launched():
+        yield
+        return
+    if wrong := [name for name in ('RANK', 'WORLD_SIZE', 'LOCAL_RANK') if not os.environ.get(name, '').isdecimal()]:
+        raise InputError(f'TORCHELASTIC_RUN_ID is set as by torchrun, but {", ".join(wrong)} is no number: start with torchrun, '
+                         'or unset TORCHELASTIC_RUN_ID')
+    if os.environ['WORLD_SIZE'] == '1':
         yield
         return
     dist.init_process_group('cpu:gloo,cuda:nccl' if torch.cuda.is_available() else 'gloo', store=launcher(),

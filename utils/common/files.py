@@ -13,18 +13,33 @@ UNFINISHED = '.unfinished'  # the end of a temporary file's name
 def whole_file(path: Path) -> Iterator[Path]:
     """A temporary path beside `path` to write to; it replaces `path` when the block succeeds and vanishes when it fails.
 
+    An OSError of the block that names no other file names `path`.
+
     The block writes to the file that is there and does not replace it: its writer holds a lock on it for as long as it lives,
     which is how `remove_leftovers` knows the files of writers that were killed.
     """
-    descriptor, temporary = locked_temporary(path)
+    with naming(path):
+        descriptor, temporary = locked_temporary(path)
     try:
-        yield temporary
-        os.fsync(descriptor)
-        temporary.chmod(0o644)
-        temporary.replace(path)
+        with naming(path, temporary):
+            yield temporary
+            os.fsync(descriptor)
+            temporary.chmod(0o644)
+            temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
         os.close(descriptor)
+
+
+@contextmanager
+def naming(path: Path, temporary: Path | None = None) -> Iterator[None]:
+    """An OSError in the block that names no file, or a temporary one in place of `path`, names `path`."""
+    try:
+        yield
+    except OSError as error:
+        if temporary is None or error.filename in (None, str(temporary)):
+            error.filename = str(path)
+        raise
 
 
 def locked_temporary(path: Path) -> tuple[int, Path]:
@@ -47,6 +62,6 @@ def remove_leftovers(folder: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file, whole or not at all."""
+    """Write a text file in UTF-8, whole or not at all. What UTF-8 has not, of names that are none, is escaped."""
     with whole_file(path) as temporary:
-        temporary.write_text(text)
+        temporary.write_text(text, encoding='utf-8', errors='backslashreplace')

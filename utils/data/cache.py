@@ -11,7 +11,6 @@ import os
 import stat
 from pathlib import Path
 
-import h5py
 import numpy as np
 
 from utils.common.files import remove_leftovers, whole_file
@@ -56,6 +55,8 @@ def read_cache(root: Path, part: str, names: list[str], skeleton: Skeleton) -> l
     if hashlib.sha256(content[HEAD:]).digest() != content[:32]:
         log.warning('%s: damaged cache: reading the source files again', path)
         return None
+    import h5py  # loaded where it is used: --help does not wait for it
+
     with h5py.File(io.BytesIO(content), 'r') as parsed:
         if parsed.attrs['fingerprint'] != expected:
             return None
@@ -68,6 +69,8 @@ def write_cache(root: Path, part: str, names: list[str], skeleton: Skeleton,
                 sequences: list[tuple[str, np.ndarray]]) -> None:
     """Keep parsed sequences for `read_cache`. A cache that cannot be written costs time, not the run."""
     memory = io.BytesIO()
+    import h5py
+
     with h5py.File(memory, 'w', userblock_size=HEAD) as file:
         file.attrs['fingerprint'] = fingerprint(root, names, skeleton)
         file.attrs['table'] = json.dumps([(name, len(frames)) for name, frames in sequences])

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from utils.common.errors import InputError, reading
+from utils.common.progress import Progress
 from utils.data.cache import read_cache, write_cache
 from utils.data.kinematics import joint_positions
 from utils.data.skeleton import Skeleton
@@ -148,7 +148,7 @@ def load_recordings(root: Path, part: str, files: list[SourceFile], read: Callab
     cached = read_cache(root, part, names, skeleton)
     if cached is None:
         cached = []
-        with tqdm(files, desc=f'reading {root.name} {part}', unit='file', leave=False) as bar:
+        with Progress(files, desc=f'reading {root.name} {part}', unit=' files') as bar:
             for name, file in zip(names, bar, strict=True):
                 bar.set_postfix_str(f'{name}, {sum(len(frames) for _, frames in cached)} frames')
                 cached += [(name, frames) for frames in read(file.path)]

@@ -1,6 +1,5 @@
 """From exponential maps to joint positions (forward kinematics)."""
 import numpy as np
-from scipy.spatial.transform import Rotation
 
 from utils.data.skeleton import Skeleton
 
@@ -12,6 +11,8 @@ def joint_positions(rotations: np.ndarray, skeleton: Skeleton) -> np.ndarray:
     skeleton's mm. The files store rotations for row vectors: a child's global rotation is its own times its parent's,
     and an offset is turned by multiplying it from the left (golden values of the benchmark agree to 0.001 mm).
     """
+    from scipy.spatial.transform import Rotation  # loaded where it is used: --help does not wait for it
+
     frames, joints = rotations.shape[:2]
     if joints != len(skeleton.joints):
         raise ValueError(f'{joints} rotations a frame, but the skeleton has {len(skeleton.joints)} joints')

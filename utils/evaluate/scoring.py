@@ -4,9 +4,9 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from utils.common import distributed
+from utils.common.progress import Progress
 from utils.data.skeleton import Skeleton
 from utils.data.windows import Batch, Windows
 from utils.evaluate.metrics import acceleration_errors, bone_length_errors, by_action, frame_errors
@@ -39,8 +39,8 @@ def evaluate(predict: Callable[..., Tensor], windows: Windows, skeleton: Skeleto
                 *acceleration_errors(predicted, batch.future, batch.observed),
                 bone_length_errors(predicted, batch.future_all, skeleton))
 
-    batches = tqdm(windows.batches(batch_size, order=own), total=-(-len(own) // batch_size), desc=title, unit=' batches',
-                   leave=False, dynamic_ncols=True, disable=distributed.rank() > 0)
+    batches = Progress(windows.batches(batch_size, order=own), total=-(-len(own) // batch_size), desc=title, unit=' batches',
+                       quiet=distributed.rank() > 0)
     parts = [errors(batch) for batch in batches]
     return FrameErrors(*(distributed.all_rows(torch.cat(part).cpu(), own, len(windows))
                          for part in zip(*parts, strict=True)))

@@ -2,11 +2,10 @@
 import logging
 from pathlib import Path
 
-from tqdm import tqdm
-
 from utils.common.errors import InputError
 from utils.common.figures import import_matplotlib
 from utils.common.files import write_text
+from utils.common.progress import Progress
 from utils.pictures.scene import Scene
 from utils.pictures.viewer import page
 
@@ -40,7 +39,7 @@ def show(scenes: list[Scene], folder: Path, kinds: list[str], *, fps: float) -> 
     check_kinds(kinds)
     folder.mkdir(parents=True, exist_ok=True)
     written = []
-    for scene in tqdm(scenes, desc='drawing', unit=' windows', leave=False, disable=None):
+    for scene in Progress(scenes, desc='drawing', unit=' windows'):
         written += draw(scene, folder, kinds, fps=fps)
     if 'viewer' in kinds:
         write_text(folder / 'viewer.html', page(scenes))

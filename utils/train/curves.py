@@ -3,6 +3,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
+from utils.common.figures import plain_drawing
 from utils.common.files import whole_file
 
 log = logging.getLogger('ksof')
@@ -33,12 +34,14 @@ class Curves:
                 self.missing.add(library)
                 if library == 'matplotlib':
                     log.info('no curves.png in this run: matplotlib is not installed (pip install -r requirements-extra.txt)')
-            except OSError as error:
+            except Exception as error:  # whatever a library does: no curve is worth a run
                 self.missing.add(library)
-                log.warning('%s: no more %s in this run: %s', self.folder, what, error.strerror or error)
+                reason = getattr(error, 'strerror', None) or f'{type(error).__name__}: {error}'.split('\n')[0][:200]
+                log.warning('%s: no more %s in this run: %s', self.folder, what, reason)
 
     def draw(self, history: list[Epoch]) -> None:
-        draw_curves(history, self.folder / 'curves.png')
+        with plain_drawing():  # whatever MPLBACKEND and matplotlibrc say
+            draw_curves(history, self.folder / 'curves.png')
 
     def write_events(self, history: list[Epoch]) -> None:
         """Writes tensorboard's scalars. The first call writes the whole history, in place of what an earlier start wrote."""

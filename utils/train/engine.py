@@ -1,16 +1,17 @@
 """One training step, and one epoch of them."""
+import math
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Mapping
 
 import torch
 from torch import Tensor, nn
 from torch.profiler import record_function
-from tqdm import tqdm
 
 from model.ksof import Prediction
 from model.losses import LossMeans, LossTerms
 from utils.common import distributed
 from utils.common.errors import DivergedError
+from utils.common.progress import Progress
 from utils.data.windows import Batch, Windows
 from utils.train.settings import TrainSettings
 from utils.train.signals import StopRequest
@@ -31,13 +32,16 @@ def epoch_order(windows: int, *, seed: int, epoch: int, weights: Tensor | None =
 
 
 def train_epoch(state: TrainState, windows: Windows, settings: TrainSettings, *, order: Tensor, title: str,
-                request: StopRequest | None = None) -> Generator[None]:
-    """Trains for the rest of an epoch and yields at every log step and at the end; state.progress then says how it goes.
+                request: StopRequest | None = None, left: Callable[[float], str] | None = None) -> Generator[float]:
+    """Trains for the rest of an epoch and yields at every log step and at its end; state.progress says how it goes.
+
+    Yields the share of the epoch that is done.
 
     Of several processes each takes `batch_size` windows of a step. A last, smaller batch is left out.
     In one process a stop request makes the next step a log step, so that the caller can save and stop there.
 
     order: the windows of the epoch, (W,), those already done included.
+    left: says, from the share of the epoch that is done, how long the run takes yet; the bar shows it.
     DivergedError when more than `skip_bad_steps` steps had a loss or gradient that was not finite.
     """
     state.network.train()
@@ -47,8 +51,8 @@ def train_epoch(state: TrainState, windows: Windows, settings: TrainSettings, *,
     own = distributed.own_windows(order[: steps * global_batch], settings.batch_size)
     todo = own[progress.step * settings.batch_size:]
     started = time.perf_counter() - progress.seconds
-    with tqdm(total=steps * global_batch, initial=progress.step * global_batch, desc=title, unit=' windows', leave=False,
-              dynamic_ncols=True, disable=distributed.rank() > 0) as bar:
+    with Progress(total=steps * global_batch, initial=progress.step * global_batch, desc=title, unit=' windows',
+                  bar_format='{desc} {percentage:3.0f}%|{bar}|', quiet=distributed.rank() > 0) as bar:
         for batch in windows.batches(settings.batch_size, order=todo):
             train_step(state, batch, settings)
             stop = request is not None and request.number is not None and distributed.processes() == 1
@@ -61,9 +65,11 @@ def train_epoch(state: TrainState, windows: Windows, settings: TrainSettings, *,
             for network in (state.model, state.ema):
                 if network is not None:
                     distributed.average_norms(network)
-            bar.set_postfix({name: f'{value:.1f}' for name, value in means.items()}, refresh=False)
+            share = progress.step / steps
+            bar.bar_format = '{desc} {percentage:3.0f}%|{bar}| ' + (left(share) if left else '')
+            bar.set_description_str(f'{title}  {training_errors(means)}', refresh=False)
             bar.update(progress.step * global_batch - bar.n)
-            yield
+            yield share
 
 
 def train_step(state: TrainState, batch: Batch, settings: TrainSettings) -> None:
@@ -125,6 +131,18 @@ def mean_terms(progress: EpochProgress) -> dict[str, float]:
     """Returns the mean loss terms of the epoch's good steps so far. Waits for the device."""
     good = (progress.step - progress.bad_steps).clamp(min=1)
     return dict(zip(LossTerms._fields, (progress.sums / good).tolist(), strict=True))
+
+
+def training_errors(means: Mapping[str, float]) -> str:
+    """Returns the errors of an epoch's predictions for bar and line, the fused one first, in three or four digits."""
+    fused, ktcn, sgcn = means['fused'], means['temporal'], means['spatial']
+    return f'fused {digits(fused)} mm, K-TCN {digits(ktcn, 3)}, S-GCN {digits(sgcn, 3)}'
+
+
+def digits(value: float, count: int = 4) -> str:
+    """Returns a number of 0 and more in so many digits: 8.12, 81.23, 812.3, 8123."""
+    whole = len(str(int(value))) if math.isfinite(value) else count
+    return f'{value:.{max(0, min(count - whole, count - 2))}f}'
 
 
 def diverged(progress: EpochProgress, windows: Windows, order: Tensor, global_batch: int, title: str) -> DivergedError:

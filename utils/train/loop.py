@@ -3,6 +3,7 @@ import csv
 import io
 import logging
 import math
+import sys
 import time
 from collections.abc import Mapping
 from contextlib import closing
@@ -19,12 +20,13 @@ from utils.common import checkpoint, distributed
 from utils.common.errors import DivergedError, InputError, Stopped
 from utils.common.files import write_text
 from utils.common.precision import tf32
+from utils.common.progress import LINE_EVERY, done_in, duration, hidden
 from utils.data.skeleton import Skeleton
 from utils.data.windows import Batch, Windows
 from utils.evaluate.scoring import validate
 from utils.evaluate.symmetry import scored_network
 from utils.train.curves import Curves
-from utils.train.engine import epoch_order, mean_terms, train_epoch
+from utils.train.engine import digits, epoch_order, mean_terms, train_epoch, training_errors
 from utils.train.optimizer import build_ema, build_lr_scheduler, build_optimizer, compiled, draw_weights
 from utils.train.settings import TrainSettings
 from utils.train.shares import gradient_shares
@@ -132,11 +134,16 @@ def run_epoch(training: Training, request: StopRequest) -> None:
     """Trains for the rest of an epoch, saving now and then. Stopped, after saving."""
     state, settings, epoch = training.state, training.settings, len(training.state.history) + 1
     train_windows, saved = training.windows['train'], time.monotonic()
+    said, title = saved, f'epoch {epoch}/{settings.epoch}'
     order = epoch_order(len(train_windows), seed=settings.seed, epoch=epoch, weights=training.draw)
-    log_steps = train_epoch(state, train_windows, settings, order=order, title=f'epoch {epoch}/{settings.epoch}',
-                            request=request)
+    log_steps = train_epoch(state, train_windows, settings, order=order, title=title, request=request,
+                            left=lambda share: done_in(seconds_left(state, settings.epoch, share)))
     with tf32(settings.tf32), closing(log_steps):
-        for _ in log_steps:
+        for share in log_steps:
+            if time.monotonic() - said >= LINE_EVERY and share < 1 and not has_bar():
+                log.info('%s  %.0f%%  %s  %s', title, 100 * share, training_errors(mean_terms(state.progress)),
+                         done_in(seconds_left(state, settings.epoch, share)))
+                said = time.monotonic()
             is_due = time.monotonic() - saved >= 60 * settings.save_minutes
             number, due = distributed.largest(request.number or 0, is_due)  # several processes save and stop together
             if number or due:
@@ -145,6 +152,20 @@ def run_epoch(training: Training, request: StopRequest) -> None:
             if number:
                 raise Stopped(number, f'stopped in epoch {epoch}, after step {state.progress.step}, saved in '
                                       f'{training.folder / checkpoint.LAST}')
+
+
+def has_bar() -> bool:
+    """Tells whether this process shows bars, as tqdm decides it."""
+    return hidden() is None and sys.stderr.isatty()
+
+
+def seconds_left(state: TrainState, epochs: int, share: float) -> float:
+    """Returns about how long the rest of a run takes: as the last epoch, or in the first as its steps so far.
+
+    share: of the epoch, what is done.
+    """
+    whole = state.history[-1]['seconds'] if state.history else state.progress.seconds / share
+    return whole * (epochs - len(state.history) - share)
 
 
 def finish_epoch(training: Training, curves: Curves) -> None:
@@ -179,7 +200,7 @@ def finish_epoch(training: Training, curves: Curves) -> None:
         curves.update(state.history)
 
     distributed.on_first(write)
-    log.info(epoch_line(entry, settings.epoch, best))
+    log.info(epoch_line(state.history, settings.epoch, best))
 
 
 def shares_batch(training: Training) -> Batch:
@@ -189,12 +210,15 @@ def shares_batch(training: Training) -> Batch:
     return windows.batch(index.to(windows.starts.device))
 
 
-def epoch_line(entry: dict[str, float], epochs: int, best: dict[str, float]) -> str:
-    """Returns one short line for the terminal."""
-    return (f'epoch {entry["epoch"]:.0f}/{epochs}  train {entry["fused"]:.2f} mm (K-TCN {entry["temporal"]:.2f}, S-GCN '
-            f'{entry["spatial"]:.2f}, JPS {entry["jps"]:.2f} mm/frame^2, a {entry["a"]:.2f}, b {entry["b"]:.2f})  validation '
-            f'{entry["validation"]:.2f} mm (best {best["validation"]:.2f}, epoch {best["epoch"]:.0f})  '
-            f'{entry["windows_per_s"]:.0f} windows/s  {entry["seconds"]:.0f} s')
+def epoch_line(history: list[dict[str, float]], epochs: int, best: dict[str, float]) -> str:
+    """Returns the line of a run's last finished epoch, at most 110 columns. history.csv has more of it.
+
+    epochs: of the whole run. best: the entry of the best epoch.
+    """
+    entry, total = history[-1], sum(entry['seconds'] for entry in history)
+    left = entry['seconds'] * (epochs - len(history))
+    return (f'epoch {entry["epoch"]:.0f}/{epochs}  {training_errors(entry)}  validation {digits(entry["validation"])}, best '
+            f'{digits(best["validation"])}  {done_in(left) if left else f"trained in {duration(total)}"}')
 
 
 def history_csv(history: list[dict[str, float]]) -> str:
