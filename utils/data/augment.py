@@ -7,9 +7,11 @@ from torch import Tensor
 
 
 def mirrored(poses: Tensor, mirror_index: Tensor) -> Tensor:
-    """Exchanges left and right of poses (..., 3 J), in any unit.
+    """Exchanges left and right.
 
-    mirror_index: for each joint the one on the other side of the body, (J,).
+    poses: (..., 3 J) root-centred, in any unit. Their x axis must point sideways.
+    mirror_index: (J,) for each joint the one on the other side of the body.
+    Returns (..., 3 J).
     """
     joints = poses.unflatten(-1, (-1, 3))[..., mirror_index, :]
     return (joints * joints.new_tensor([-1, 1, 1])).flatten(-2)  # x is lateral
@@ -22,8 +24,8 @@ class Augmentation:
     mirror: probability that left and right change places.
     reverse: probability that the window runs backwards.
     stretch: motion runs up to 1 + stretch times faster or slower.
-    shift: standard deviation, in mm, of a constant that each coordinate moves by: other poses, the same motion.
-    mirror_index: the mirror index, (J,): for each joint the one on the other side.
+    shift: standard deviation in mm of a constant that each coordinate moves by. It changes poses, not motion.
+    mirror_index: (J,) for each joint the one on the other side of the body.
     """
 
     mirror: float
@@ -33,12 +35,15 @@ class Augmentation:
     mirror_index: Tensor
 
     def windows(self, frames: Tensor, starts: Tensor, ends: Tensor, length: int) -> Tensor:
-        """Returns windows (B, length, 3 J) of frames (F, 3 J) from their starts (B,).
+        """Returns changed windows (B, length, 3 J) in mm.
 
-        ends: the frame after the recording that each window is from, (B,).
+        frames: (F, 3 J) in mm.
+        starts: (B,) first frame of each window.
+        ends: (B,) the frame after the recording that each window is from.
         """
         offsets = torch.arange(length, device=starts.device)
-        window = self.stretched(frames, starts, ends, offsets) if self.stretch else frames[starts[:, None] + offsets]
+        window = (self.stretched(frames, starts, ends, offsets) if self.stretch
+                  else frames[starts[:, None] + offsets])
         if self.mirror:
             window = torch.where(chosen(window, self.mirror), mirrored(window, self.mirror_index), window)
         if self.reverse:
@@ -46,18 +51,23 @@ class Augmentation:
         return window + self.shift * torch.randn_like(window[:, :1]) if self.shift else window
 
     def stretched(self, frames: Tensor, starts: Tensor, ends: Tensor, offsets: Tensor) -> Tensor:
-        """Returns windows at drawn speeds, linear between frames.
+        """Returns windows (B, T, 3 J) at drawn speeds.
 
+        Poses between two frames are linear between them.
         Near the end of a recording a window is no faster than the frames that are left allow.
+
+        offsets: (T,) 0, 1, ..., T - 1.
         """
         room = ends - 1 - starts  # frames after the first one
+        # Uniform in the logarithm: a window runs slower as often as faster.
         factor = torch.exp(math.log1p(self.stretch) * (2 * torch.rand(len(starts), device=starts.device) - 1))
-        times = torch.minimum(factor, room / offsets[-1])[:, None] * offsets  # (B, T), in frames from the start on
+        times = torch.minimum(factor, room / offsets[-1])[:, None] * offsets  # (B, T), frames after the first
         below = times.long()
         above = torch.minimum(below + 1, room[:, None])
-        return torch.lerp(frames[starts[:, None] + below], frames[starts[:, None] + above], (times - below)[..., None])
+        earlier, later = frames[starts[:, None] + below], frames[starts[:, None] + above]
+        return torch.lerp(earlier, later, (times - below)[..., None])
 
 
 def chosen(window: Tensor, share: float) -> Tensor:
-    """Draws (B, 1, 1): true for a share of the windows (B, T, 3 J)."""
+    """Draws (B, 1, 1) booleans for windows (B, T, 3 J). Each is true with probability `share`."""
     return torch.rand(len(window), 1, 1, device=window.device) < share

@@ -1,7 +1,9 @@
-"""Parsed sequences in HDF5, one file for each part of a dataset, valid as long as the source files are what they were.
+"""Keeps parsed recordings in HDF5, one file for each part of a dataset.
 
-They lie in the user's own cache folder and not beside the data: HDF5's library can be crashed by a file made for it, so one that
-came with a stranger's data must not be opened. The checksum at the file's start does the same for damage.
+A cache file is valid as long as the source files are what they were.
+It lies in the user's own cache folder and not beside the data. A file can be made so that it crashes HDF5's
+library, so a cache that came with a stranger's data must not be opened.
+The checksum at the file's start keeps damaged files away from the library too.
 """
 import hashlib
 import io
@@ -18,11 +20,11 @@ from utils.data.skeleton import Skeleton
 
 log = logging.getLogger('ksof')
 VERSION = 2  # raise it when parsing or the layout of the file changes
-HEAD = 512  # bytes before the HDF5 content, which HDF5 leaves to its users: the SHA-256 of what follows
+HEAD = 512  # bytes before the HDF5 content, left to the user by HDF5; they hold the SHA-256 of what follows
 
 
 def cache_folder(root: Path) -> Path:
-    """Where the cache of the dataset at `root` lies. OSError where the user has no home."""
+    """Returns the cache folder of the dataset at `root`. Raises OSError where the user has no home."""
     try:
         home = Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache')
     except RuntimeError as error:
@@ -31,21 +33,28 @@ def cache_folder(root: Path) -> Path:
 
 
 def fingerprint(root: Path, names: list[str], skeleton: Skeleton) -> str:
-    """Changes when a source file, the skeleton's tables or the cache version does."""
-    files = [(name, status.st_size, status.st_mtime_ns) for name in names for status in [(root / name).stat()]]
+    """Returns a SHA-256 that changes when a source file, the skeleton's tables or the cache version does."""
+    files = [(name, status.st_size, status.st_mtime_ns)
+             for name in names for status in [(root / name).stat()]]
     return hashlib.sha256(json.dumps([VERSION, repr(skeleton), files]).encode()).hexdigest()
 
 
-def read_cache(root: Path, part: str, names: list[str], skeleton: Skeleton) -> list[tuple[str, np.ndarray]] | None:
-    """(file name, (F, J, 3) float32 positions) of every person in the named files, or None if they must be parsed."""
+def read_cache(root: Path, part: str, names: list[str],
+               skeleton: Skeleton) -> list[tuple[str, np.ndarray]] | None:
+    """Returns every person in the named files, or None where they must be parsed.
+
+    names: source files below `root`, for the part 'train', 'validation' or 'test'.
+    Each person is a file name and (F, J, 3) float32 positions in mm.
+    """
     expected = fingerprint(root, names, skeleton)
     try:
         path = cache_folder(root) / f'{part}.h5'
         remove_leftovers(path.parent)
-        # O_NONBLOCK: a FIFO is not waited for.
+        # O_NONBLOCK, so that a FIFO in its place is not waited for.
         with open(path, 'rb', opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
             status = os.fstat(file.fileno())
-            ours = stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid() and not status.st_mode & 0o022
+            ours = (stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid()
+                    and not status.st_mode & 0o022)
             content = file.read() if ours else b''
     except OSError:
         return None
@@ -67,7 +76,10 @@ def read_cache(root: Path, part: str, names: list[str], skeleton: Skeleton) -> l
 
 def write_cache(root: Path, part: str, names: list[str], skeleton: Skeleton,
                 sequences: list[tuple[str, np.ndarray]]) -> None:
-    """Keep parsed sequences for `read_cache`. A cache that cannot be written costs time, not the run."""
+    """Writes parsed recordings for `read_cache`.
+
+    A cache that cannot be written costs time, not the run: it is a warning.
+    """
     memory = io.BytesIO()
     import h5py
 

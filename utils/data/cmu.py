@@ -1,4 +1,7 @@
-"""CMU mocap, the 8-action benchmark: {train,test}/{action}/{action}_{k}.txt, 117 columns at 120 Hz, every second frame used."""
+"""CMU mocap, the 8-action benchmark of Li et al. (CVPR 2018).
+
+Files are {train,test}/{action}/{action}_{k}.txt with 117 columns at 120 Hz; every second frame is used.
+"""
 import re
 from pathlib import Path
 
@@ -14,29 +17,38 @@ VALIDATION_FRACTION = 0.1
 
 
 def find_files(root: Path, part: str) -> list[SourceFile]:
-    """The numbered files of every action in 'train' or 'test', in numeric order; holes in the numbering are fine."""
+    """Lists the numbered files of every action in 'train' or 'test', in numeric order.
+
+    Holes in the numbering are fine. Raises InputError where there is no such folder or no such file.
+    """
     if not (root / part).is_dir():
         raise InputError(f'{root / part}: no such folder; CMU mocap has train/ and test/')
     files = []
     for action in ACTIONS:
         folder = root / part / action
         names = {path.name.removesuffix('.gz') for path in folder.glob(f'{action}_*.txt*')}
-        numbered = sorted((int(match[1]), name) for name in names if (match := re.fullmatch(rf'{action}_(\d+)\.txt', name)))
+        pattern = rf'{action}_(\d+)\.txt'
+        numbered = sorted((int(match[1]), name) for name in names if (match := re.fullmatch(pattern, name)))
         files += [SourceFile(text_file(folder / name), action) for _, name in numbered]
     if not files:
-        raise InputError(f'{root / part}: holds none of the files {{action}}/{{action}}_{{number}}.txt of CMU mocap')
+        raise InputError(f'{root / part}: holds none of the files {{action}}/{{action}}_{{number}}.txt of '
+                         'CMU mocap')
     return files
 
 
 def read(path: Path) -> list[np.ndarray]:
+    """Reads the one person in a file: (F, 38, 3) positions in published mm."""
     return [read_exponential_maps(path, CMU)]
 
 
 def hold_out(frames: np.ndarray, window: int) -> tuple[np.ndarray, np.ndarray]:
-    """Cut a training sequence (F, J, 3) into its training part and its validation part at the end.
+    """Cuts a training recording (F, J, 3) into its training part and its validation part at the end.
 
-    The validation part is the last tenth, but at least one window: the two parts share no frame, so no training window
-    overlaps a validation window. A sequence under two windows long stays in training whole.
+    The validation part is the last tenth, but at least one window.
+    The two parts share no frame, so no training window overlaps a validation window.
+    A recording under two windows long stays in training whole.
+
+    window: observed and predicted frames together.
     """
     held = max(window, round(VALIDATION_FRACTION * len(frames)))
     cut = len(frames) - held if len(frames) >= 2 * window else len(frames)
@@ -44,18 +56,22 @@ def hold_out(frames: np.ndarray, window: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def cut(frames: np.ndarray, split: str, window: int) -> np.ndarray:
-    """Returns what 'train' or 'validation' has of a training file; a test file is whole."""
+    """Returns what 'train' or 'validation' has of a training file (F, J, 3). A test file is whole."""
     return frames if split == 'test' else hold_out(frames, window)[split == 'validation']
 
 
 def test_starts(lengths: list[int], count: int, input_n: int, output_n: int) -> list[np.ndarray]:
-    """Draws `count` window starts in each test file, anew for each from the same seed (LearnTrajDep's protocol)."""
+    """Draws `count` window starts in each test file (protocol of Mao et al., ICCV 2019, LearnTrajDep).
+
+    The generator starts anew from the same seed in each file.
+    Raises InputError where a file is too short.
+    """
     starts = []
     for length in lengths:
         room = length - HISTORY - output_n
         if room < 1:
-            raise InputError(f'a test file has {length} frames, too few for drawn windows (needs {HISTORY + output_n + 1}):'
-                             ' use --test_sample_num -1')
+            raise InputError(f'a test file has {length} frames, too few for drawn windows (needs '
+                             f'{HISTORY + output_n + 1}): use --test_sample_num -1')
         draw = np.random.RandomState(PROTOCOL_SEED)
         starts.append(np.array([draw.randint(0, room) for _ in range(count)]) + HISTORY - input_n)
     return starts

@@ -1,4 +1,4 @@
-"""What a dataset is, and the way from its folder to recordings, which all datasets share."""
+"""Defines what a dataset is, and reads its folder into recordings, the same way for all datasets."""
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -14,8 +14,8 @@ from utils.data.skeleton import Skeleton
 from utils.data.text import read_numbers
 
 log = logging.getLogger('ksof')
-PROTOCOL_SEED = 1234567890  # the field's; the drawn window starts are part of the protocol
-HISTORY = 50  # frames before the prediction that the drawn windows leave room for, however few are observed
+PROTOCOL_SEED = 1234567890  # as in the field's code: the drawn window starts are part of the protocol
+HISTORY = 50  # frames that drawn windows leave room for before the prediction, however few are observed
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,11 @@ class SourceFile:
 
 @dataclass(frozen=True)
 class Recording:
-    """One person's motion: (F, J, 3) root-centred joint positions in mm, float32, at the used frame rate."""
+    """One person's motion.
+
+    source: name of its file.
+    frames: (F, J, 3) root-centred joint positions in mm, float32, at the used frame rate.
+    """
 
     action: str
     source: str
@@ -36,26 +40,26 @@ class Recording:
 
 
 def whole(frames: np.ndarray, split: str, window: int) -> np.ndarray:
-    """Returns a recording (F, J, 3) as it is: the split has files of its own."""
+    """Returns a recording (F, J, 3) as it is, for splits that have files of their own."""
     return frames
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """The rules of one dataset: its tables, and functions of one file or of lengths alone.
+    """The rules of one dataset: tables, and functions of one file or of lengths alone.
 
-    name: as checkpoints and --dataset have it.
-    title: its name in tables.
-    folders: paths that its own folder goes by under --data_dir.
-    inside: subfolders, any of which tells that folder.
-    files(root, part): the files of a part of the dataset. InputError where there are none.
-    read(path): the motion of each person in a file, (F, J, 3) root-centred positions in mm, float32.
-    test_starts(lengths, count, input_n, output_n): the drawn window starts of one action's test recordings.
-    part_of: the part that a split is cut out of, where it is not one itself.
-    cut(frames, split, window): what of a recording is in a split, for windows of that many frames.
-    expected(split): files, below the root, of a dataset that is a fixed set; none where it is not.
+    name: in checkpoints and for --dataset.
+    title: in tables.
+    folders: names of its own folder under --data_dir.
+    inside: subfolders; any of them shows that a folder is the dataset's own.
+    files(root, part): lists the files of a part of the dataset. Raises InputError where there are none.
+    read(path): reads each person in a file as (F, J, 3) root-centred positions in mm, float32.
+    test_starts(lengths, count, input_n, output_n): draws the window starts of one action's test recordings.
+    part_of: split -> the part whose files it is cut out of, where it has no files of its own.
+    cut(frames, split, window): returns what of a recording is in a split, for windows of that many frames.
+    expected(split): names the files, below the root, of a dataset that is a fixed set; else none.
     drawn_for: what each draw of test windows is made for, in words.
-    test_history: frames before the prediction that all-windows testing leaves room for at the start of a
+    test_history: frames that all-windows testing leaves room for before the prediction, at the start of a
         recording, where that is more than the observed ones.
     shown_labels: the field's columns, in ms.
     other_average: actions that some papers average instead of all.
@@ -80,14 +84,20 @@ class Dataset:
 
 
 def label_frames(dataset: Dataset, output_n: int) -> list[int]:
-    """Finds the indices, among `output_n` predicted frames, of the field's labels; all of them where it has none there."""
+    """Returns the indices, among `output_n` predicted frames, of those with the field's labels.
+
+    All frames are returned where none has such a label.
+    """
     labels = dataset.skeleton.label_ms(output_n)
     usual = [labels.index(label) for label in dataset.shown_labels if label in labels]
     return usual or list(range(output_n))
 
 
 def find_root(data_dir: str, dataset: Dataset) -> Path:
-    """The dataset's own folder: one of `dataset.folders` in `data_dir`, or itself. InputError where there is none."""
+    """Finds the dataset's own folder: one of `dataset.folders` in `data_dir`, or `data_dir` itself.
+
+    Raises InputError where there is none.
+    """
     base = Path(data_dir)
     candidates = [*(base / folder for folder in dataset.folders), base]
     with reading(base):
@@ -97,18 +107,19 @@ def find_root(data_dir: str, dataset: Dataset) -> Path:
         if not base.exists():
             raise InputError(f'--data_dir {data_dir}: no such folder')
     looked = ', '.join(str(candidate) for candidate in candidates)
-    raise InputError(f'--data_dir {data_dir}: no {dataset.name} data there; looked for folders {", ".join(dataset.inside)} '
-                     f'in {looked}: give the folder that holds {dataset.folders[0]}/, or {dataset.folders[0]}/ itself')
+    raise InputError(f'--data_dir {data_dir}: no {dataset.name} data there; looked for folders '
+                     f'{", ".join(dataset.inside)} in {looked}: give the folder that holds {dataset.folders[0]}/, or '
+                     f'{dataset.folders[0]}/ itself')
 
 
 def text_file(path: Path) -> Path:
-    """The file on disk for a text file's name: itself, or its gzip'd form where only that is there."""
+    """Returns the file on disk for a text file's name: the gzip form where only that is there."""
     packed = path.with_name(path.name + '.gz')
     return packed if packed.exists() and not path.exists() else path
 
 
 def missing_files(dataset: Dataset, root: Path, split: str, *, allow: bool) -> list[str]:
-    """Files of a fixed dataset that are not there; unless `allow`, the first of them is an InputError."""
+    """Lists the files of a fixed dataset that are not there. Raises InputError for them unless `allow`."""
     missing = [name for name in dataset.expected(split) if not text_file(root / name).exists()]
     if missing and not allow:
         others = f' ({len(missing) - 1} other files of {split} are missing too)' if len(missing) > 1 else ''
@@ -120,9 +131,11 @@ def missing_files(dataset: Dataset, root: Path, split: str, *, allow: bool) -> l
 
 
 def read_exponential_maps(path: Path, skeleton: Skeleton) -> np.ndarray:
-    """(F, J, 3) positions from a text file of 3 + 3 J columns: translation, then an exponential map for each joint.
+    """Reads (F, J, 3) root-centred positions in mm, float32, from a text file.
 
-    Every `stride`-th row is used. Global translation and rotation (the first six columns) are dropped.
+    The file has 3 + 3 J columns: the translation, then an exponential map for each joint.
+    Every `stride`-th row is used.
+    Global translation and rotation, the first six columns, are dropped.
     """
     rows = read_numbers(path, 3 + 3 * len(skeleton.joints))[:: skeleton.stride]
     rotations = rows[:, 3:].reshape(len(rows), -1, 3)
@@ -131,16 +144,23 @@ def read_exponential_maps(path: Path, skeleton: Skeleton) -> np.ndarray:
 
 
 def read_recordings(dataset: Dataset, root: Path, split: str, window: int) -> list[Recording]:
-    """Returns the motion of 'train', 'validation' or 'test', for windows of that many frames."""
+    """Reads the recordings of 'train', 'validation' or 'test'.
+
+    window: observed and predicted frames together.
+    """
     part = dataset.part_of.get(split, split)
     recordings = load_recordings(root, part, dataset.files(root, part), dataset.read, dataset.skeleton)
-    cut = [replace(recording, frames=dataset.cut(recording.frames, split, window)) for recording in recordings]
+    cut = [replace(recording, frames=dataset.cut(recording.frames, split, window))
+           for recording in recordings]
     return [recording for recording in cut if len(recording.frames)]
 
 
 def load_recordings(root: Path, part: str, files: list[SourceFile], read: Callable[[Path], list[np.ndarray]],
                     skeleton: Skeleton) -> list[Recording]:
-    """The recordings in `files` (all below `root`), from the cache of this part of the dataset or freshly parsed."""
+    """Returns the recordings in `files` (all below `root`), from the cache or parsed anew.
+
+    Raises InputError where one is no file, or cannot be parsed.
+    """
     names = [str(file.path.relative_to(root)) for file in files]
     for file in files:
         if not file.path.is_file():

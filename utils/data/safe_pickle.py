@@ -1,7 +1,9 @@
-"""Pickles from strangers: numbers, strings, plain containers and numpy arrays; nothing in them is ever called.
+"""Reads pickles from strangers: numbers, strings, plain containers and numpy arrays.
 
-A pickle names functions, which unpickling imports and calls. Here a name is looked up in a short list, as a whole, and
-stands for code of this file; numpy's own unpickling, which trusts its input, never runs.
+A pickle names functions, which unpickling imports and calls.
+Here a name must stand whole in a short list, and it means code of this file.
+Nothing that a pickle names is called.
+numpy's own unpickling, which trusts its input, never runs.
 """
 import io
 import pickle
@@ -14,12 +16,15 @@ import numpy as np
 from utils.common.errors import InputError, reading
 from utils.common.untrusted import check_pickle
 
-KINDS = {('numpy', 'ndarray'): 'class', ('numpy', 'dtype'): 'dtype', ('numpy._core.multiarray', '_reconstruct'): 'array',
-         ('numpy._core.numeric', '_frombuffer'): 'buffer', ('numpy._core.multiarray', 'scalar'): 'scalar'}
+# (module, name) of each admitted numpy object -> what it is.
+KINDS = {('numpy', 'ndarray'): 'class', ('numpy', 'dtype'): 'dtype',
+         ('numpy._core.multiarray', '_reconstruct'): 'array',
+         ('numpy._core.numeric', '_frombuffer'): 'buffer',
+         ('numpy._core.multiarray', 'scalar'): 'scalar'}
 
 
 class Stored:
-    """What a pickle says of a numpy dtype, array or scalar: kept as it was read, until `as_array`."""
+    """Keeps what a pickle says of a numpy dtype, array or scalar, unread until `as_array`."""
 
     def __init__(self, kind: str, *arguments: Any):
         self.kind, self.arguments, self.state = kind, arguments, ()
@@ -34,7 +39,10 @@ class _Refused(Exception):
 
 class _Unpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
-        """The stand-in for an admitted name; made anew each time, so that a pickle that alters it harms only itself."""
+        """Returns the stand-in for an admitted name. Raises _Refused for any other.
+
+        It is made anew each time, so that a pickle that alters it harms only itself.
+        """
         modern = module.replace('numpy.core', 'numpy._core').replace('__builtin__', 'builtins')
         if kind := KINDS.get((modern, name)):
             return lambda *arguments: Stored(kind, *arguments)
@@ -46,9 +54,9 @@ class _Unpickler(pickle.Unpickler):
 
 
 def load_pickle(path: Path) -> Any:
-    """The content of a pickle, of Python 2 or 3; each numpy object in it is a `Stored`.
+    """Returns the content of a pickle of Python 2 or 3. Each numpy object in it is a `Stored`.
 
-    InputError where the file names anything but numpy arrays and plain containers, or is damaged.
+    Raises InputError where the file names anything but numpy arrays and plain containers, or is damaged.
     """
     with reading(path):
         raw = path.read_bytes()
@@ -56,14 +64,15 @@ def load_pickle(path: Path) -> Any:
         check_pickle(raw)
         return _Unpickler(io.BytesIO(raw), encoding='latin1').load()
     except _Refused as refused:
-        raise InputError(f'{path}: refused: this pickle loads {str(refused)[:80]!r}, and only numpy arrays and plain '
-                         'containers are admitted') from None
+        raise InputError(f'{path}: refused: this pickle loads {str(refused)[:80]!r}, and only numpy arrays '
+                         'and plain containers are admitted') from None
     except Exception as error:  # a damaged pickle may raise any
-        raise InputError(f'{path}: is not a readable pickle, damaged or cut short ({type(error).__name__})') from None
+        raise InputError(f'{path}: is not a readable pickle, damaged or cut short '
+                         f'({type(error).__name__})') from None
 
 
 def as_array(stored: Any) -> np.ndarray:
-    """The numpy array a pickle holds. ValueError if it is anything but a whole array of numbers."""
+    """Returns the numpy array that a pickle holds. Raises ValueError where it is none."""
     try:
         if stored.kind == 'array':
             _, shape, dtype, by_columns, raw = stored.state

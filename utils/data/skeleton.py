@@ -1,8 +1,8 @@
-"""The three skeletons as tables: joints, parents, rest offsets, what is predicted, frame rates and length units.
+"""The skeletons of the three datasets as tables: joints, parents, rest offsets, frame rates and length units.
 
-Every joint index, millisecond label and unit factor in the project derives from here. The tables describe the field's
-benchmarks: Human3.6M and CMU mocap in the exponential-map layout of Jain et al. (CVPR 2016) and Li et al. (CVPR 2018),
-3DPW with the 24 SMPL joints.
+Every joint index, millisecond label and unit factor in the project derives from here.
+Human3.6M and CMU mocap have the exponential-map layout of Jain et al. (CVPR 2016) and Li et al. (CVPR 2018).
+3DPW has the 24 SMPL joints.
 """
 import re
 from dataclasses import dataclass
@@ -12,20 +12,22 @@ import numpy as np
 
 # The third column of a table: how the benchmark obtains a joint when it scores all of them.
 PREDICTED = 'predicted'  # by the network
-TRUTH = 'truth'  # taken from the recording: it hardly moves once the pose is root-centred, so its error is zero
+TRUTH = 'truth'  # from the ground truth, with error 0: it hardly moves once the pose is root-centred
 # Any other word is the name of a predicted joint at the same place, from which the joint is copied.
 OTHER_SIDE = {'Left': 'Right', 'Right': 'Left', 'left': 'right', 'right': 'left', 'L': 'R', 'R': 'L'}
-FARTHEST_JOINT_MM = 10_000  # from the root, in data that can be meant: 10 m
+FARTHEST_JOINT_MM = 10_000  # from the root: 10 m; farther joints are an error of the data
 
 
 @dataclass(frozen=True)
 class Skeleton:
-    """Joints in file order and the time and length scales of one dataset.
+    """Joints in file order, and the time and length scales of one dataset.
 
-    rows: (name, parent, role, offset from the parent in mm) for each joint; parents stand before their children.
-    stride: every how many recorded frames one is used. raw_fps: recorded frames per second.
-    label_ms_per_frame: the field's label for one used frame; true_ms_per_frame is derived from raw_fps and stride.
-    mm_scale_to_true: true millimetres per published millimetre.
+    rows: (name, parent, role, offset from the parent in published mm) for each joint.
+        Parents stand before their children.
+    raw_fps: recorded frames per second.
+    stride: one of so many recorded frames is used.
+    label_ms_per_frame: milliseconds that the field says one used frame takes.
+    mm_scale_to_true: true millimetres in a published millimetre.
     """
 
     rows: tuple[tuple, ...]
@@ -36,16 +38,20 @@ class Skeleton:
 
     @cached_property
     def joints(self) -> tuple[str, ...]:
+        """Names of all J joints, in file order."""
         return tuple(row[0] for row in self.rows)
 
     @cached_property
     def parents(self) -> tuple[int, ...]:
-        """Index of each joint's parent, -1 for the root."""
+        """Index of each joint's parent; -1 for the root."""
         return tuple(-1 if row[1] is None else self.joints.index(row[1]) for row in self.rows)
 
     @cached_property
     def offsets(self) -> np.ndarray:
-        """(J, 3) rest offset of each joint from its parent, in published mm. ValueError where the dataset has none."""
+        """(J, 3) rest offset of each joint from its parent, in published mm.
+
+        Raises ValueError where the dataset has none.
+        """
         if len(self.rows[0]) < 4:
             raise ValueError('this dataset is recorded as positions: its skeleton has no rest offsets')
         return np.array([row[3] for row in self.rows], dtype=np.float64)
@@ -67,22 +73,23 @@ class Skeleton:
 
     @cached_property
     def bones(self) -> tuple[tuple[int, int], ...]:
-        """(parent, joint) for each predicted joint; for a copied parent the joint it is copied from.
+        """(parent, joint) for each predicted joint. A copied parent is the joint that it is copied from.
 
-        All bones with a predicted end: the others have no length, or are one of these again.
+        These are all bones that count: the others have no length, or are one of these again.
         """
         source = dict(zip(self.copied, self.copied_from, strict=True))
         return tuple((source.get(self.parents[j], self.parents[j]), j) for j in self.predicted)
 
     @cached_property
     def mirror_index(self) -> tuple[int, ...]:
-        """The joint on the other side of the body, for each joint; itself in the middle."""
-        return tuple(self.joints.index(re.sub('^(Left|left|L(?=[A-Z])|Right|right|R(?=[A-Z]))', lambda side: OTHER_SIDE[side[0]],
-                                              joint)) for joint in self.joints)
+        """For each joint the one on the other side of the body; itself in the middle."""
+        side = '^(Left|left|L(?=[A-Z])|Right|right|R(?=[A-Z]))'
+        others = (re.sub(side, lambda found: OTHER_SIDE[found[0]], joint) for joint in self.joints)
+        return tuple(self.joints.index(other) for other in others)
 
     @property
     def predicted_mirror_index(self) -> list[int]:
-        """`mirror_index` among the predicted joints alone, counted there."""
+        """`mirror_index` of the predicted joints, counted among them alone."""
         return [self.predicted.index(self.mirror_index[joint]) for joint in self.predicted]
 
     @property
@@ -92,6 +99,7 @@ class Skeleton:
 
     @property
     def true_ms_per_frame(self) -> float:
+        """Recorded milliseconds from one used frame to the next."""
         return 1000 * self.stride / self.raw_fps
 
     def label_ms(self, frames: int) -> list[int]:

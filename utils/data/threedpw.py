@@ -1,4 +1,7 @@
-"""3DPW: sequenceFiles/{train,validation,test}/*.pkl, 'jointPositions' of one or more persons each, metres, 30 fps."""
+"""3DPW: sequenceFiles/{train,validation,test}/*.pkl at 30 fps.
+
+Each file has 'jointPositions' of one person or more, in metres.
+"""
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +13,14 @@ from utils.data.skeleton import FARTHEST_JOINT_MM, THREEDPW
 
 ACTION = 'all'  # the scenes have no action labels: the literature averages over all windows
 COLUMNS = 3 * len(THREEDPW.joints)
-FARTHEST_M = 1e6  # from the world's origin; beyond it, what is left of a pose after rounding is not a pose
+FARTHEST_M = 1e6  # from the world's origin; beyond it, rounding leaves too little of a pose
 
 
 def read(path: Path) -> list[np.ndarray]:
-    """(F, 24, 3) positions of every person in a file, relative to the pelvis, in mm. InputError naming file and person."""
+    """Reads every person in a file: (F, 24, 3) positions in mm, relative to the pelvis.
+
+    Raises InputError, naming file and person, where there is none or one is damaged.
+    """
     content = load_pickle(path)
     people = content.get('jointPositions') if isinstance(content, dict) else None
     if not isinstance(people, list) or not people:
@@ -23,29 +29,35 @@ def read(path: Path) -> list[np.ndarray]:
 
 
 def root_centred(path: Path, number: int, person: object) -> np.ndarray:
-    """One person's (F, 72) metres as (F, 24, 3) mm relative to joint 0, float32."""
+    """Turns one person's (F, 72) metres into (F, 24, 3) mm relative to joint 0, float32.
+
+    number: the person's in the file, from 1, for the message of an InputError.
+    """
     try:
         metres = as_array(person)
     except ValueError as error:
         raise InputError(f'{path}: person {number}: {error}') from None
     if metres.ndim != 2 or metres.shape[1] != COLUMNS or not len(metres):
-        raise InputError(f'{path}: person {number}: jointPositions of shape {metres.shape}, expected (frames, {COLUMNS})')
+        raise InputError(f'{path}: person {number}: jointPositions of shape {metres.shape}, expected '
+                         f'(frames, {COLUMNS})')
     metres = metres.astype(np.float64)
     if len(bad := np.flatnonzero(~(np.abs(metres) <= FARTHEST_M).all(axis=1))):
-        raise InputError(f'{path}: person {number}: frame {bad[0]} holds a value that is not a finite number up to '
-                         f'{FARTHEST_M:g} (metres)')
+        raise InputError(f'{path}: person {number}: frame {bad[0]} holds a value that is not a finite number '
+                         f'up to {FARTHEST_M:g} (metres)')
     joints = 1000 * metres.reshape(len(metres), -1, 3)
     centred = joints - joints[:, :1]
     reach = np.linalg.norm(centred, axis=-1).max(axis=1)
     if len(far := np.flatnonzero(reach > FARTHEST_JOINT_MM)):
-        raise InputError(f'{path}: person {number}: frame {far[0]} has a joint {reach[far[0]] / 1000:.4g} m from the root')
+        raise InputError(f'{path}: person {number}: frame {far[0]} has a joint {reach[far[0]] / 1000:.4g} m '
+                         'from the root')
     return centred.astype(np.float32)
 
 
 def find_files(root: Path, split: str) -> list[SourceFile]:
-    """Lists the sequence files of a split."""
+    """Lists the sequence files of a split. Raises InputError where there are none."""
     if not (root / split).is_dir():
-        raise InputError(f'{root / split}: no such folder; 3DPW\'s sequenceFiles has train/, validation/ and test/')
+        raise InputError(f'{root / split}: no such folder; 3DPW\'s sequenceFiles has train/, validation/ and '
+                         'test/')
     files = [SourceFile(path, ACTION) for path in sorted((root / split).glob('*.pkl'))]
     if not files:
         raise InputError(f'{root / split}: holds no sequence file (*.pkl) of 3DPW')
@@ -53,13 +65,14 @@ def find_files(root: Path, split: str) -> list[SourceFile]:
 
 
 def test_starts(lengths: list[int], count: int, input_n: int, output_n: int) -> list[np.ndarray]:
-    """Draws `count` starts among the test windows of each person's sequence, anew for each from the same seed.
+    """Draws `count` window starts in each person's sequence, from all of its test windows.
 
-    These draws are ours: the literature tests 3DPW on all windows only.
+    The generator starts anew from the same seed in each sequence.
+    These draws are this project's own: the literature tests 3DPW on all windows only.
     """
     first = max(0, HISTORY - input_n)
-    return [first + np.random.RandomState(PROTOCOL_SEED).randint(0, length - first - input_n - output_n + 1, size=count)
-            for length in lengths]
+    rooms = [length - first - input_n - output_n + 1 for length in lengths]
+    return [first + np.random.RandomState(PROTOCOL_SEED).randint(0, room, size=count) for room in rooms]
 
 
 DATASET = Dataset(name='3dpw', title='3DPW', skeleton=THREEDPW, actions=(ACTION,),

@@ -1,4 +1,4 @@
-"""The windows of a split, and the gathering of batches of them on the device."""
+"""Cuts the recordings of a split into windows, and gathers batches of them on the device."""
 import hashlib
 import logging
 from collections.abc import Iterator
@@ -20,12 +20,18 @@ log = logging.getLogger('ksof')
 
 
 def all_starts(length: int, window: int, step: int = 1, first: int = 0) -> np.ndarray:
-    """Returns every `step`-th start of a window in `length` frames, from frame `first` on; none where it does not fit."""
+    """Returns every `step`-th start of a window in `length` frames, from frame `first` on.
+
+    There is none where the window does not fit.
+    """
     return np.arange(first, length - window + 1, step)
 
 
 class Batch(NamedTuple):
-    """Windows as the network takes them: N predicted coordinates in mm, and all 3 J of the future for scoring."""
+    """Windows as the network takes them: N predicted coordinates in mm.
+
+    The future has all 3 J coordinates too, for scoring.
+    """
 
     observed: Tensor  # (B, T_in, N)
     coefficients: Tensor  # (B, N, K)
@@ -35,7 +41,7 @@ class Batch(NamedTuple):
 
 
 class Source(NamedTuple):
-    """The file and the frame where a window starts."""
+    """The place of a window: its file, and its first frame there."""
 
     file: str
     start: int
@@ -43,7 +49,10 @@ class Source(NamedTuple):
 
 @dataclass
 class Windows:
-    """All frames of a split on the device, once, and the starts of its windows. A batch is one gather from the frames."""
+    """Holds all frames of a split on the device, once, and the starts of its windows.
+
+    A batch is one gather from the frames.
+    """
 
     actions: tuple[str, ...]
     frames: Tensor  # (F, 3 J) in mm
@@ -62,10 +71,11 @@ class Windows:
 
     @cached_property
     def ends(self) -> Tensor:
-        """The frame after the recording that each window is from, (W,)."""
+        """(W,) the frame after the recording that each window is from."""
         firsts = [first for first, _ in self.files]
         ends = torch.tensor([*firsts[1:], len(self.frames)], device=self.starts.device)
-        return ends[torch.searchsorted(torch.tensor(firsts, device=self.starts.device), self.starts, right=True) - 1]
+        begun = torch.searchsorted(torch.tensor(firsts, device=self.starts.device), self.starts, right=True)
+        return ends[begun - 1]  # the last recording that has begun is the window's own
 
     @cached_property
     def checksum(self) -> str:
@@ -76,25 +86,26 @@ class Windows:
         return digest.hexdigest()
 
     def batch(self, index: Tensor) -> Batch:
-        """Gathers the windows with these indices, (B,)."""
+        """Gathers the windows with these indices (B,)."""
         length = self.input_n + self.output_n
+        starts = self.starts[index]  # (B,)
         if self.augmentation:
-            window = self.augmentation.windows(self.frames, self.starts[index], self.ends[index], length)  # (B, T, 3 J)
+            window = self.augmentation.windows(self.frames, starts, self.ends[index], length)  # (B, T, 3 J)
         else:
-            window = self.frames[self.starts[index, None] + torch.arange(length, device=self.starts.device)]
+            window = self.frames[starts[:, None] + torch.arange(length, device=starts.device)]
         seen = window[:, :, self.predicted]  # (B, T, N)
         observed, future = seen[:, : self.input_n], seen[:, self.input_n :]
         return Batch(observed, encode(observed, self.encoding), future, window[:, self.input_n :],
                      self.action_index[index])
 
     def batches(self, size: int, *, order: Tensor | None = None) -> Iterator[Batch]:
-        """Yields every window once, or those of `order`, in batches of `size`; the last may be smaller."""
+        """Yields batches of `size` windows: all once, or those of `order` (W,). The last may be smaller."""
         order = torch.arange(len(self)) if order is None else order
         for first in range(0, len(order), size):
             yield self.batch(order[first : first + size].to(self.starts.device))
 
     def source(self, index: int) -> Source:
-        """Returns file and frame of one window."""
+        """Returns the place of one window."""
         start = int(self.starts[index])
         first, file = max(entry for entry in self.files if entry[0] <= start)
         return Source(file, start - first)
@@ -109,8 +120,11 @@ def window_starts(dataset: Dataset, split: str, recordings: list[Recording], *, 
                   skip_rate: int, test_sample_num: int) -> list[np.ndarray]:
     """Returns the window starts of each recording.
 
-    All of them, every skip_rate-th in training, or those that a test protocol draws.
-    InputError where a drawn window would leave its recording.
+    These are all starts, every skip_rate-th one in training, or those that a test protocol draws.
+
+    skip_rate: frames between the starts of training windows.
+    test_sample_num: test windows drawn for each action; -1 for all.
+    Raises InputError where a drawn window would leave its recording.
     """
     window = input_n + output_n
     if split != 'test' or test_sample_num < 0:
@@ -122,13 +136,14 @@ def window_starts(dataset: Dataset, split: str, recordings: list[Recording], *, 
         mine = [i for i, recording in enumerate(recordings) if recording.action == action]
         if mine:
             lengths = [len(recordings[i].frames) for i in mine]
-            starts.update(zip(mine, dataset.test_starts(lengths, test_sample_num, input_n, output_n), strict=True))
+            drawn = dataset.test_starts(lengths, test_sample_num, input_n, output_n)
+            starts.update(zip(mine, drawn, strict=True))
             if not any(len(starts[i]) for i in mine):
                 log.warning('%s: not every take is there, so it has no drawn windows: left out', action)
     for i, recording in enumerate(recordings):
         if np.any(starts[i] < 0) or np.any(starts[i] + window > len(recording.frames)):
-            raise InputError(f'{recording.source}: drawn windows of {input_n} + {output_n} frames do not fit into its '
-                             f'{len(recording.frames)}: use --test_sample_num -1 or shorter windows')
+            raise InputError(f'{recording.source}: drawn windows of {input_n} + {output_n} frames do not fit '
+                             f'into its {len(recording.frames)}: use --test_sample_num -1 or shorter windows')
     return [starts[i] for i in range(len(recordings))]
 
 
@@ -138,47 +153,64 @@ def first_test_start(dataset: Dataset, input_n: int) -> int:
 
 
 def skip_short(recordings: list[Recording], needed: int, split: str) -> list[Recording]:
-    """Leaves out recordings too short for one window, with a notice. InputError where nothing is left."""
+    """Leaves out recordings too short for one window, with a warning.
+
+    needed: frames that one window needs.
+    Raises InputError where nothing is left.
+    """
     for recording in recordings:
         if len(recording.frames) < needed:
-            log.warning('%s: %d frames, shorter than the %d that one window needs: skipped in %s', recording.source,
-                        len(recording.frames), needed, split)
+            log.warning('%s: %d frames, shorter than the %d that one window needs: skipped in %s',
+                        recording.source, len(recording.frames), needed, split)
     long_enough = [recording for recording in recordings if len(recording.frames) >= needed]
     if not long_enough:
-        raise InputError(f'{split}: no sequence has the {needed} frames that one window needs; lower --input_n or --output_n')
+        raise InputError(f'{split}: no sequence has the {needed} frames that one window needs; '
+                         'lower --input_n or --output_n')
     return long_enough
 
 
-def build_windows(dataset: Dataset, root: Path, split: str, *, input_n: int, output_n: int, dct_n: int, skip_rate: int,
-                  test_sample_num: int, device: torch.device, allow_missing: bool = False) -> Windows:
+def build_windows(dataset: Dataset, root: Path, split: str, *, input_n: int, output_n: int, dct_n: int,
+                  skip_rate: int, test_sample_num: int, device: torch.device,
+                  allow_missing: bool = False) -> Windows:
     """Reads 'train', 'validation' or 'test' and cuts it into windows on `device`.
 
-    InputError where no sequence is long enough, or where a file of a fixed dataset is missing and not allowed to be.
+    root: the dataset's own folder.
+    dct_n: DCT coefficients of the observed poses that the network takes.
+    skip_rate, test_sample_num: see `window_starts`.
+    allow_missing: goes on where files of a fixed dataset are missing.
+    Raises InputError where no recording is long enough, or for a missing file that is not allowed to be.
     """
     with reading(root):
         missing = missing_files(dataset, root, split, allow=allow_missing)
         recordings = read_recordings(dataset, root, split, input_n + output_n)
-    return cut_windows(dataset, recordings, split, input_n=input_n, output_n=output_n, dct_n=dct_n, skip_rate=skip_rate,
-                       test_sample_num=test_sample_num, device=device, missing=missing)
+    return cut_windows(dataset, recordings, split, input_n=input_n, output_n=output_n, dct_n=dct_n,
+                       skip_rate=skip_rate, test_sample_num=test_sample_num, device=device, missing=missing)
 
 
-def cut_windows(dataset: Dataset, recordings: list[Recording], split: str, *, input_n: int, output_n: int, dct_n: int,
-                skip_rate: int, test_sample_num: int, device: torch.device, missing: list[str]) -> Windows:
-    """Puts all frames of a split on `device`, with the starts of its windows. InputError where there is no window."""
+def cut_windows(dataset: Dataset, recordings: list[Recording], split: str, *, input_n: int, output_n: int,
+                dct_n: int, skip_rate: int, test_sample_num: int, device: torch.device,
+                missing: list[str]) -> Windows:
+    """Puts all frames of a split on `device`, with the starts of its windows.
+
+    The parameters are those of `build_windows`.
+    missing: files that the dataset lacks, for the results.
+    Raises InputError where there is no window.
+    """
     needed = input_n + output_n + (first_test_start(dataset, input_n) if split == 'test' else 0)
     recordings = skip_short(recordings, needed, split)
-    starts = window_starts(dataset, split, recordings, input_n=input_n, output_n=output_n, skip_rate=skip_rate,
-                           test_sample_num=test_sample_num)
+    starts = window_starts(dataset, split, recordings, input_n=input_n, output_n=output_n,
+                           skip_rate=skip_rate, test_sample_num=test_sample_num)
     if not any(len(own) for own in starts):
-        raise InputError(f'{split}: --test_sample_num {test_sample_num} finds no window to draw: use --test_sample_num -1')
+        raise InputError(f'{split}: --test_sample_num {test_sample_num} finds no window to draw: use '
+                         '--test_sample_num -1')
     ends = np.cumsum([len(recording.frames) for recording in recordings])
-    log.info('%s %s: %d recordings, %d frames at %g Hz, %d windows', dataset.title, split, len(recordings), ends[-1],
-             1000 / dataset.skeleton.true_ms_per_frame, sum(len(own) for own in starts))
+    log.info('%s %s: %d recordings, %d frames at %g Hz, %d windows', dataset.title, split, len(recordings),
+             ends[-1], 1000 / dataset.skeleton.true_ms_per_frame, sum(len(own) for own in starts))
     firsts = [0, *ends[:-1].tolist()]
     actions = [np.full(len(own), dataset.actions.index(recording.action))
                for own, recording in zip(starts, recordings, strict=True)]
     frames = np.concatenate([recording.frames for recording in recordings]).reshape(ends[-1], -1)
-    columns = np.arange(frames.shape[1]).reshape(-1, 3)[list(dataset.skeleton.predicted)].reshape(-1)
+    columns = np.arange(frames.shape[1]).reshape(-1, 3)[list(dataset.skeleton.predicted)].reshape(-1)  # (N,)
 
     def on_device(array: np.ndarray) -> Tensor:
         return torch.from_numpy(array).to(device)
