@@ -58,7 +58,7 @@ def test_what_the_project_gives_away(name):
     assert set(torch.load(folder / checkpoint.BEST, weights_only=True)) == {'model', 'criterion', 'epoch', 'history', 'best', 'options'}
     trained = load_trained(folder / checkpoint.BEST)
     results = read_results(folder / 'results.json')
-    assert (results.reader.name, results.output_n, results.epoch) == ('cmu', trained.settings['output_n'], trained.epoch)
+    assert (results.dataset.name, results.output_n, results.epoch) == ('cmu', trained.settings['output_n'], trained.epoch)
     rows = list(csv.DictReader((folder / 'history.csv').open()))
     best = min(rows, key=lambda row: float(row['validation']))
     assert int(best['epoch']) == trained.epoch, 'the epoch is the best on validation data'

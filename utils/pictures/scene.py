@@ -33,7 +33,7 @@ class Scene:
 
     name: str
     title: str
-    reader: Dataset
+    dataset: Dataset
     observed: np.ndarray
     predicted: np.ndarray
     truth: np.ndarray | None = None
@@ -43,7 +43,7 @@ class Scene:
 
     @property
     def skeleton(self) -> Skeleton:
-        return self.reader.skeleton
+        return self.dataset.skeleton
 
     @cached_property
     def errors(self) -> np.ndarray | None:
@@ -81,7 +81,7 @@ class Scene:
     @property
     def table_frames(self) -> list[int]:
         """Indices of the predicted frames that the tables show."""
-        return label_frames(self.reader, len(self.predicted))
+        return label_frames(self.dataset, len(self.predicted))
 
 
 @torch.inference_mode()
@@ -92,10 +92,10 @@ def scenes_of(trained: Trained, windows: Windows, indices: list[int], *, run: st
     run: name of the run, for the page.
     note: what a title says besides dataset, file (which names the action) and used frames.
     """
-    reader, model = trained.dataset, describe(trained)
+    dataset, model = trained.dataset, describe(trained)
     batch = windows.batch(torch.tensor(indices, device=windows.starts.device))
     fused = trained.model(batch.observed, batch.coefficients).fused
-    predicted = complete_joints(fused, batch.future_all, reader.skeleton)
+    predicted = complete_joints(fused, batch.future_all, dataset.skeleton)
     scenes = []
     for row, index in enumerate(indices):
         start, source = int(windows.starts[index]), windows.source(index)
@@ -103,7 +103,7 @@ def scenes_of(trained: Trained, windows: Windows, indices: list[int], *, run: st
         last = source.start + windows.input_n + windows.output_n - 1
         title = ', '.join(filter(None, [source.file, f'frames {source.start} to {last}', note]))
         observed = poses(windows.frames[start: start + windows.input_n])
-        scenes.append(Scene(f'{action or reader.name}_{index:06d}', f'{reader.title}: {title}', reader, observed,
+        scenes.append(Scene(f'{action or dataset.name}_{index:06d}', f'{dataset.title}: {title}', dataset, observed,
                             poses(predicted[row]), poses(batch.future_all[row]), run, model, index))
     return scenes
 
