@@ -14,13 +14,13 @@ BODIES = {'cmu': CMU_BODY, 'h36m': H36M_BODY, '3dpw': THREEDPW_BODY}
 def make_scene(name='cmu', input_n=10, output_n=10, *, title='CMU mocap: test/walking/walking_1.txt, frames 0 to 19',
                known=True):
     """A person who walks, with a prediction that is off by more and more."""
-    reader, rng = DATASETS[name], np.random.default_rng(0)
-    motion = make_motion('walking', input_n + output_n, fps=1000 / reader.skeleton.true_ms_per_frame, rng=rng)
+    dataset, rng = DATASETS[name], np.random.default_rng(0)
+    motion = make_motion('walking', input_n + output_n, fps=1000 / dataset.skeleton.true_ms_per_frame, rng=rng)
     poses = (1000 * pose(motion, BODIES[name])[1]).astype(np.float32)
     drift = rng.normal(0, 40, (1, poses.shape[1], 3)) * np.linspace(0.1, 1, output_n)[:, None, None]
     truth = poses[input_n:]
-    predicted = (truth + drift * np.isin(np.arange(poses.shape[1]), reader.skeleton.predicted)[:, None]).astype(np.float32)
-    return Scene('walking_000007', title, reader, poses[:input_n], predicted, truth if known else None)
+    predicted = (truth + drift * np.isin(np.arange(poses.shape[1]), dataset.skeleton.predicted)[:, None]).astype(np.float32)
+    return Scene('walking_000007', title, dataset, poses[:input_n], predicted, truth if known else None)
 
 
 def assert_readable(figure):

@@ -77,12 +77,12 @@ def run_facts(runs: Sequence[Run], with_latency: bool) -> tables.Table:
         speed = run.windows_per_s
         cells.append([run.name, f'{results.input_n} + {results.output_n}',
                       f'{results.protocol}: {sum(results.windows.values())}',
-                      f'{len(results.windows)} of {len(results.reader.actions)}' if results.has_actions else '-',
+                      f'{len(results.windows)} of {len(results.dataset.actions)}' if results.has_actions else '-',
                       f'{results.epoch}' + (f' of {len(run.history)}' if run.history else ''),
                       f'{sum(p.numel() for p in model.parameters()) / 1e6:.2f} M' if model else '-',
                       f'{speed:.0f}' if speed else '-'])
         if with_latency:
-            cells[-1].append(f'{latency_ms(model, results.input_n, results.reader.skeleton.node_n):.1f}' if model else '-')
+            cells[-1].append(f'{latency_ms(model, results.input_n, results.dataset.skeleton.node_n):.1f}' if model else '-')
     return tables.Table(cells)
 
 
@@ -90,7 +90,7 @@ def model_of(run: Run) -> nn.Module:
     """The network that a run's options describe, untrained."""
     try:
         settings = completed(run.options or {})
-        return scored_network(build_network(settings), settings['symmetry'], run.results.reader.skeleton).eval()
+        return scored_network(build_network(settings), settings['symmetry'], run.results.dataset.skeleton).eval()
     except (AttributeError, KeyError, TypeError, RuntimeError, ValueError) as error:
         raise InputError(f'{run.name}: its options do not fit this version ({str(error).splitlines()[0]})') from None
 

@@ -55,10 +55,11 @@ def test_what_cannot_be_released_is_refused(damage, command, tmp_path, capsys):
 def test_what_the_project_gives_away(name):
     folder = PROJECT / 'checkpoint' / name
     assert (folder / checkpoint.BEST).stat().st_size < 16e6
-    assert set(torch.load(folder / checkpoint.BEST, weights_only=True)) == {'model', 'criterion', 'epoch', 'history', 'best', 'options'}
+    weights = torch.load(folder / checkpoint.BEST, weights_only=True)
+    assert set(weights) == {'model', 'criterion', 'epoch', 'history', 'best', 'options'}
     trained = load_trained(folder / checkpoint.BEST)
     results = read_results(folder / 'results.json')
-    assert (results.reader.name, results.output_n, results.epoch) == ('cmu', trained.settings['output_n'], trained.epoch)
+    assert (results.dataset.name, results.output_n, results.epoch) == ('cmu', trained.settings['output_n'], trained.epoch)
     rows = list(csv.DictReader((folder / 'history.csv').open()))
     best = min(rows, key=lambda row: float(row['validation']))
     assert int(best['epoch']) == trained.epoch, 'the epoch is the best on validation data'

@@ -28,7 +28,7 @@ def error(action, frame, offset):
 @pytest.fixture
 def make_run(tmp_path):
     """Write the tables of an invented run and return its folder; more: fields of Results."""
-    def make(name, actions=cmu.ACTIONS, *, offset=0.0, output_n=10, reader=cmu.DATASET, protocol='all', **more):
+    def make(name, actions=cmu.ACTIONS, *, offset=0.0, output_n=10, dataset=cmu.DATASET, protocol='all', **more):
         methods = {}
         for k, method in enumerate(('KSOF', 'KSOF predicted joints only', 'zero velocity', 'constant velocity')):
             methods[method] = {action: [error(action, f, offset if k < 2 else 0) + 20 * k for f in range(output_n)]
@@ -36,7 +36,7 @@ def make_run(tmp_path):
             methods[method]['avg'] = [statistics.mean(table) for table in zip(*methods[method].values(), strict=True)]
         folder = tmp_path / name
         folder.mkdir(parents=True)
-        write_all(Results(reader, {action: 5 for action in actions}, protocol, 10, output_n, 7, 'validation', methods, **more),
+        write_all(Results(dataset, {action: 5 for action in actions}, protocol, 10, output_n, 7, 'validation', methods, **more),
                   folder)
         return folder
     return make
@@ -123,14 +123,14 @@ def test_other_protocols_and_synthetic_motion_are_marked(compare, make_run):
 
 
 def test_missing_files_of_any_run_are_listed(compare, make_run):
-    some = make_run('some', h36m.ACTIONS[:2], reader=h36m.DATASET, missing_files=['S5/eating_1.txt'])
-    code, text, _ = compare(make_run('whole', h36m.ACTIONS, reader=h36m.DATASET), some)
+    some = make_run('some', h36m.ACTIONS[:2], dataset=h36m.DATASET, missing_files=['S5/eating_1.txt'])
+    code, text, _ = compare(make_run('whole', h36m.ACTIONS, dataset=h36m.DATASET), some)
     assert code == 0 and 'files are missing: S5/eating_1.txt' in text and 'mean of 2 actions of 15' in text
 
 
 def test_what_cannot_be_compared_gets_one_line(compare, make_run, tmp_path):
     a, walking = make_run('a', ('jumping',)), make_run('b', ('walking',))
-    other = make_run('c', ('all',), reader=threedpw.DATASET)
+    other = make_run('c', ('all',), dataset=threedpw.DATASET)
     for arguments, expected in (
             ((a, other), 'c is a run on 3DPW, a on CMU mocap: compare runs of one dataset'),
             ((a, walking), 'different actions, with none in common'),

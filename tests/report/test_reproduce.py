@@ -55,21 +55,21 @@ def test_the_page_and_a_second_call_that_trains_nothing(reproduce, tmp_path, mon
     code, log = reproduce()
     assert code == 0, log
     runs, page = tmp_path / 'runs', (tmp_path / 'runs' / 'reproduce.md').read_text()
-    titles = [f'\n## Synthetic motion in the layout of {reader.title}\n' for reader in DATASETS.values()]
+    titles = [f'\n## Synthetic motion in the layout of {dataset.title}\n' for dataset in DATASETS.values()]
     assert [page.count(title) for title in titles] == [1, 1, 1] and page.count('ynthetic motion') == 3
     assert 'PGBIG' not in page and f'`{" ".join(SHORT)}` was added' in page and str(tmp_path / 'runs') in log
-    for name, reader in DATASETS.items():
-        title = reader.title
+    for name, dataset in DATASETS.items():
+        title = dataset.title
         rows = list(csv.DictReader((folder_of(runs, name) / 'test_all_eval.csv').open()))
         errors = {row['action']: {key: float(value) for key, value in row.items() if key != 'action'} for row in rows}
         table = table_of(page, f'{title}: averages')
         for label, shown in zip(table[0][1:], next(row for row in table if row[0] == 'KSOF')[1:], strict=True):
-            mean = statistics.mean(errors[action][f'test_#{label}ms'] for action in reader.actions)
+            mean = statistics.mean(errors[action][f'test_#{label}ms'] for action in dataset.actions)
             assert float(shown) == pytest.approx(mean, abs=0.0051)
         if name != '3dpw':  # as the page would be if the motion were recorded, with published rows
             run = load_run(folder_of(runs, name))
             recorded = replace(run, results=replace(run.results, sample=False))
-            check_action_tables(markdown(dataset_part(recorded, 'main.py')), title, reader, errors)
+            check_action_tables(markdown(dataset_part(recorded, 'main.py')), title, dataset, errors)
     states = {name: (folder_of(runs, name) / checkpoint.LAST).stat().st_mtime_ns for name in DATASETS}
     monkeypatch.setattr(utils.train.loop, 'train_epoch', forbidden)
     (folder_of(runs, 'cmu') / 'results.json').unlink()
@@ -80,12 +80,12 @@ def test_the_page_and_a_second_call_that_trains_nothing(reproduce, tmp_path, mon
     assert len([path for path in runs.iterdir() if path.is_dir()]) == 3, 'no run was moved aside'
 
 
-def check_action_tables(page, title, reader, errors):
+def check_action_tables(page, title, dataset, errors):
     """Every action's block, short and long: this run as in its csv, PGBIG as in published.csv."""
     with published.TABLE.open(newline='') as file:
         pgbig = {(row['action'], row['label_ms']): float(row['mpjpe_mm']) for row in csv.DictReader(file)
-                 if (row['dataset'], row['protocol'], row['method']) == (reader.name, 'all', 'PGBIG')}
-    horizons = {'short': ['80', '160', '320', '400'], 'long': ['560', '1000'] if reader.name == 'cmu' else []}
+                 if (row['dataset'], row['protocol'], row['method']) == (dataset.name, 'all', 'PGBIG')}
+    horizons = {'short': ['80', '160', '320', '400'], 'long': ['560', '1000'] if dataset.name == 'cmu' else []}
     for horizon, labels in horizons.items():
         heading = f'{title}: {horizon} horizon by action'
         if not labels:
@@ -93,7 +93,7 @@ def check_action_tables(page, title, reader, errors):
             continue
         table = table_of(page, heading)
         assert table[0] == ['action', 'label ms', *labels]
-        assert [row[0] for row in table[3:] if row[0]] == [*reader.actions, 'average']
+        assert [row[0] for row in table[3:] if row[0]] == [*dataset.actions, 'average']
         action, checked = '', 0
         for row in table[3:]:
             action = row[0] or action
@@ -102,7 +102,7 @@ def check_action_tables(page, title, reader, errors):
             if row[1].split()[0] in expected:
                 assert [float(cell) for cell in row[2:]] == pytest.approx(expected.pop(row[1].split()[0]), abs=0.0051)
                 checked += 1
-        assert checked == 2 * len(reader.actions)
+        assert checked == 2 * len(dataset.actions)
 
 
 def test_a_stopped_call_goes_on(reproduce, tmp_path, monkeypatch):
@@ -142,10 +142,10 @@ def test_a_dataset_that_is_not_there_is_skipped(reproduce, tiny, tmp_path):
 def test_a_dataset_that_fails_does_not_stop_the_others(reproduce, tmp_path, monkeypatch):
     whole = utils.run.main
 
-    def failing(reader, *arguments):
-        if reader.name == '3dpw':
+    def failing(dataset, *arguments):
+        if dataset.name == '3dpw':
             raise RuntimeError('the accelerator fell off the bus')
-        return whole(reader, *arguments)
+        return whole(dataset, *arguments)
 
     monkeypatch.setattr(utils.run, 'main', failing)
     code, log = reproduce('--only', '3dpw', 'cmu')

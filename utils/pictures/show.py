@@ -1,4 +1,7 @@
-"""Makes every kind of picture of a scene. What draws is imported when it is needed: it needs matplotlib."""
+"""Makes every kind of picture of a scene.
+
+The modules that draw need matplotlib, so they are imported where they are used.
+"""
 import logging
 from pathlib import Path
 
@@ -10,12 +13,13 @@ from utils.pictures.scene import Scene
 from utils.pictures.viewer import page
 
 log = logging.getLogger('ksof')
-KINDS = {'strip': 'film strip', 'motion': 'GIF, and MP4 where ffmpeg is there (requirements-extra.txt brings it)',
+KINDS = {'strip': 'film strip',
+         'motion': 'GIF, and MP4 where ffmpeg is there (requirements-extra.txt brings it)',
          'error': 'error over time', 'joints': 'error of each joint', 'viewer': 'page to turn and scrub'}
 
 
 def check_kinds(kinds: list[str]) -> None:
-    """Raises InputError where these need matplotlib and it is not installed, or where it cannot be loaded."""
+    """Raises InputError if one of these kinds needs matplotlib and it cannot be imported."""
     if set(kinds) != {'viewer'}:
         try:
             import_matplotlib()
@@ -24,17 +28,19 @@ def check_kinds(kinds: list[str]) -> None:
             raise InputError(f'pictures need matplotlib ({error}): pip install -r requirements-extra.txt; '
                              '--make viewer does without') from None
         except Exception as error:  # a matplotlibrc can raise anything
-            raise InputError(f'matplotlib cannot be loaded ({type(error).__name__}: {error}); --make viewer does '
-                             'without') from None
+            raise InputError(f'matplotlib cannot be loaded ({type(error).__name__}: {error}); '
+                             '--make viewer does without') from None
 
 
 def show(scenes: list[Scene], folder: Path, kinds: list[str], *, fps: float) -> list[Path]:
-    """Writes the pictures into the folder: one of each kind for each scene, and one page for all. Returns their paths.
+    """Writes the pictures into the folder and returns their paths.
 
-    kinds: of KINDS.
+    There is one of each kind for each scene, but a single page for all scenes.
+
+    kinds: keys of KINDS.
     fps: frames a second of the animation.
 
-    Raises InputError where matplotlib is missing or ffmpeg fails.
+    Raises InputError if matplotlib is missing or ffmpeg fails.
     """
     check_kinds(kinds)
     folder.mkdir(parents=True, exist_ok=True)
@@ -48,7 +54,10 @@ def show(scenes: list[Scene], folder: Path, kinds: list[str], *, fps: float) -> 
 
 
 def draw(scene: Scene, folder: Path, kinds: list[str], *, fps: float) -> list[Path]:
-    """Draws the pictures of one scene; those of errors only where its truth is known."""
+    """Draws the pictures of one scene and returns their paths.
+
+    Pictures of errors are left out where the truth is unknown.
+    """
     written = []
 
     def path(ending: str) -> Path:

@@ -1,4 +1,7 @@
-"""Makes the page on which a browser turns and scrubs the skeletons: one file, no network (viewer.html is its form)."""
+"""Makes the page on which a browser turns the skeletons and moves through time.
+
+It is one file that loads nothing from the network; viewer.html is its template.
+"""
 import json
 from pathlib import Path
 from typing import Any
@@ -12,14 +15,15 @@ FORM = Path(__file__).with_name('viewer.html')
 
 def page(scenes: list[Scene]) -> str:
     """Makes the page for these scenes."""
-    content = {'azimuth': AZIMUTH, 'elevation': ELEVATION, 'scenes': [scene_content(scene) for scene in scenes]}
-    # "<" cannot be left as it is: a script element ends at "</" whatever is around it.
+    content = {'azimuth': AZIMUTH, 'elevation': ELEVATION,
+               'scenes': [scene_content(scene) for scene in scenes]}
+    # "<" is escaped, because a script element ends at "</" wherever it stands.
     text = json.dumps(content, separators=(',', ':')).replace('<', '\\u003c')
     return FORM.read_text().replace('/*CONTENT*/', text)
 
 
 def scene_content(scene: Scene) -> dict[str, Any]:
-    """Collects one scene for the page: poses in mm, exactly as float32, and the numbers beside them."""
+    """Collects one scene for the page: its poses in mm as exact float32, and the numbers beside them."""
     skeleton, still = scene.skeleton, scene.mpjpe_zero_velocity
     scored = {*skeleton.predicted, *skeleton.copied}
     return {
@@ -35,5 +39,5 @@ def scene_content(scene: Scene) -> dict[str, Any]:
 
 
 def exactly(poses: np.ndarray) -> list:
-    """Makes nested lists of the shortest numbers that read back as the same float32."""
+    """Turns poses into nested lists of the shortest numbers that read back as the same float32."""
     return poses.astype(np.float32).astype(str).astype(float).tolist()

@@ -1,4 +1,7 @@
-"""Compares evaluated runs of one dataset over the actions that all were tested on: reads their folders, makes the tables."""
+"""Compares evaluated runs of one dataset: reads their folders and makes the tables.
+
+The comparison is over the actions that every run was tested on.
+"""
 import csv
 import json
 import statistics
@@ -32,8 +35,10 @@ from utils.report.tables import Block, Heading, Notes, Row, Table, best_rows, nu
 class Run:
     """An evaluated run.
 
+    name: how tables and plots call it.
+    results: what its evaluation found.
     options: the settings it was made with; None where they are not kept.
-    history: one entry for each epoch; empty without history.csv.
+    history: one entry for each epoch, as in history.csv; empty without that file.
     """
 
     name: str
@@ -43,16 +48,22 @@ class Run:
 
     @property
     def table(self) -> ActionTable:
+        """MPJPE of the network in mm, by action and frame."""
         return self.results.methods[NETWORK]
 
     @property
     def windows_per_s(self) -> float | None:
-        """Training speed, median of the epochs; None without a history."""
+        """Training speed in windows a second, the median of the epochs; None without a history."""
         return statistics.median(entry['windows_per_s'] for entry in self.history) if self.history else None
 
 
 def load_run(path: Path) -> Run:
-    """Reads a run, given by its folder, its name under checkpoint/, or its results.json. Raises InputError."""
+    """Reads a run.
+
+    path: its folder, its name under checkpoint/, or its results.json.
+
+    Raises InputError if there is no such run or one of its files is damaged.
+    """
     if not path.is_file():
         path = place(path)
     if not path.exists():
@@ -63,18 +74,26 @@ def load_run(path: Path) -> Run:
 
 
 def load_options(folder: Path) -> dict[str, Any] | None:
-    """Reads the settings a run was made with, from options.json or else its best checkpoint. Raises InputError."""
+    """Reads the settings that a run was made with; None where neither file is there.
+
+    They are taken from options.json, or else from the best checkpoint.
+    Raises InputError if the file is damaged.
+    """
     file = folder / 'options.json'
     if file.exists():
         try:
             return dict(json.loads(file.read_bytes())['options'])
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(f'{file}: is not the options of a run ({error!r})') from None
-    return checkpoint.load(folder / checkpoint.BEST)['options'] if (folder / checkpoint.BEST).exists() else None
+    best = folder / checkpoint.BEST
+    return checkpoint.load(best)['options'] if best.exists() else None
 
 
 def load_history(file: Path) -> list[dict[str, float]]:
-    """Reads a history.csv: one entry for each epoch, none without the file. Raises InputError."""
+    """Reads a history.csv: one entry for each epoch, none without the file.
+
+    Raises InputError if it is not a history of a run.
+    """
     if not file.exists():
         return []
     try:
@@ -88,12 +107,15 @@ def load_history(file: Path) -> list[dict[str, float]]:
 
 
 def load_runs(paths: Sequence[Path]) -> list[Run]:
-    """Reads runs of one dataset and gives each a name of its own. Raises InputError."""
+    """Reads runs of one dataset and gives each a name of its own.
+
+    Raises InputError if a run cannot be read, is given twice or is one of another dataset.
+    """
     runs = [load_run(path) for path in paths]
     for run in runs[1:]:
-        if run.results.reader is not runs[0].results.reader:
-            raise InputError(f'{run.name} is a run on {run.results.reader.title}, {runs[0].name} on '
-                             f'{runs[0].results.reader.title}: compare runs of one dataset')
+        if run.results.dataset is not runs[0].results.dataset:
+            raise InputError(f'{run.name} is a run on {run.results.dataset.title}, {runs[0].name} on '
+                             f'{runs[0].results.dataset.title}: compare runs of one dataset')
     names = [run.name for run in runs]
     runs = [replace(run, name=str(path)) if names.count(run.name) > 1 else run
             for run, path in zip(runs, paths, strict=True)]
@@ -103,24 +125,30 @@ def load_runs(paths: Sequence[Path]) -> list[Run]:
 
 
 def shared_actions(runs: Sequence[Run]) -> list[str]:
-    """The actions that every run was tested on, in the dataset's order. Raises InputError if there is none."""
-    actions = runs[0].results.reader.actions
+    """Returns the actions that every run was tested on, in the dataset's order.
+
+    Raises InputError if there is none.
+    """
+    actions = runs[0].results.dataset.actions
     shared = [action for action in actions if all(action in run.results.windows for run in runs)]
     if not shared:
-        raise InputError('the runs were tested on different actions, with none in common: there is nothing to compare')
+        raise InputError('the runs were tested on different actions, with none in common: '
+                         'there is nothing to compare')
     return shared
 
 
 def restrict(runs: Sequence[Run], actions: Sequence[str]) -> list[Run]:
-    """The runs as if tested on these actions alone."""
+    """Returns the runs as if they were tested on these actions alone."""
     return [replace(run, results=over_actions(run.results, actions)) for run in runs]
 
 
 def combined(runs: Sequence[Run]) -> Results:
-    """The results that titles and notes of a comparison speak of.
+    """Returns the results that titles and notes of a comparison speak of.
 
-    The labels are the longest run's, the protocol the first one's; a file is missing where any run lacks it; the motion is
-    synthetic where that of every run is.
+    The labels are those of the run that predicts most frames.
+    The protocol is the first run's.
+    A file is missing where any run lacks it.
+    The motion is synthetic where that of every run is.
     """
     longest = max((run.results for run in runs), key=lambda results: results.output_n)
     missing = sorted({file for run in runs for file in run.results.missing_files})
@@ -129,32 +157,46 @@ def combined(runs: Sequence[Run]) -> Results:
 
 
 def is_rival(run: Run, runs: Sequence[Run]) -> bool:
-    """Whether a run was measured as the first one was: on windows of the same protocol, of motion of the same kind."""
+    """Says whether a run was measured as the first one was.
+
+    It was if its windows are of the same protocol and its motion is of the same kind, recorded or synthetic.
+    """
     return (run.results.protocol, run.results.sample) == (runs[0].results.protocol, runs[0].results.sample)
 
 
 def shown_name(run: Run, runs: Sequence[Run]) -> str:
-    """A run's name, marked where its numbers are of another kind than the first run's."""
+    """Returns a run's name, marked where its numbers are of another kind than the first run's."""
     only_some = len({other.results.sample for other in runs}) > 1
     kind = ' [synthetic motion]' if run.results.sample and only_some else ''
     return run.name + other_protocol(run.results.protocol, runs[0].results.protocol) + kind
 
 
 def at_frames(errors: Sequence[float], frames: Sequence[int]) -> list[float | None]:
-    """Errors at these frames, None where the prediction does not reach."""
+    """Returns errors in mm at these frames, None where the prediction does not reach.
+
+    frames: indices of predicted frames.
+    """
     return [errors[f] if f < len(errors) else None for f in frames]
 
 
 def method_rows(runs: Sequence[Run], frames: Sequence[int]) -> list[Row]:
-    """Every run's average over all and over predicted joints, then the baselines: once where the runs agree on them."""
-    rows = [Row(shown_name(run, runs), at_frames(run.table['avg'], frames), is_rival(run, runs)) for run in runs]
+    """Makes the rows of averages: first those of the runs, then those of the baselines.
+
+    Each run has two rows, over all joints and over the predicted ones.
+    A baseline has one row where the runs agree on it.
+    """
+    rows = [Row(shown_name(run, runs), at_frames(run.table['avg'], frames), is_rival(run, runs))
+            for run in runs]
     rows += [Row(f'{shown_name(run, runs)}, predicted joints only',
                  at_frames(run.results.methods[PREDICTED]['avg'], frames), rival=False) for run in runs]
     return rows + [Row(name, at_frames(errors, frames), rival=False) for name, errors in baselines(runs)]
 
 
 def baselines(runs: Sequence[Run]) -> list[tuple[str, list[float]]]:
-    """The averages of zero and constant velocity at every frame; where runs have other windows, each says whose."""
+    """Returns names and averages of zero and constant velocity, in mm at every frame.
+
+    Where runs were tested on different windows, each name says whose windows it is about.
+    """
     found = []
     for name in BASELINES:
         distinct: dict[tuple[float, ...], str] = {}
@@ -166,17 +208,22 @@ def baselines(runs: Sequence[Run]) -> list[tuple[str, list[float]]]:
 
 
 def label_section(runs: Sequence[Run], only: Sequence[str]) -> tuple[Table, list[str]]:
-    """The averages of runs and published rows at the field's labels, and notes on the published ones."""
+    """Makes the table of averages at the field's labels, and the notes on its published rows.
+
+    only: parts of the names of the published rows to show; all if empty.
+    """
     whole = combined(runs)
     frames = table_frames(whole)
     published, notes = published_section(whole, frames, only)
     return label_table(whole, frames, [*method_rows(runs, frames), *published]), notes
 
 
-def run_table(runs: Sequence[Run], heads: Sequence[str], lines: Sequence[tuple[list[str], list[float | None]]]) -> Table:
-    """A table with a column for each run; the best of each row is marked.
+def run_table(runs: Sequence[Run], heads: Sequence[str],
+              lines: Sequence[tuple[list[str], list[float | None]]]) -> Table:
+    """Makes a table with a column for each run; the best value of each row is marked.
 
-    lines: the texts that a row begins with, and every run's value.
+    heads: titles of the columns before the runs' own.
+    lines: for each row the texts of these columns, and every run's value in mm.
     """
     cells = [[*heads, *(shown_name(run, runs) for run in runs)]]
     rivals = [is_rival(run, runs) for run in runs]
@@ -189,53 +236,56 @@ def run_table(runs: Sequence[Run], heads: Sequence[str], lines: Sequence[tuple[l
 
 
 def shared_frame(runs: Sequence[Run]) -> int:
-    """The last of the field's labels that all runs reach, as the index of its frame."""
+    """Returns the index of the last frame at one of the field's labels that every run predicts."""
     return table_frames(min((run.results for run in runs), key=lambda results: results.output_n))[-1]
 
 
 def action_table(runs: Sequence[Run]) -> Table:
-    """Every run's error at the shared label, action by action."""
+    """Makes the table of every run's error at the shared label, action by action."""
     frame = shared_frame(runs)
     actions = (*runs[0].results.windows, 'avg')
-    return run_table(runs, ['action'], [([action], [run.table[action][frame] for run in runs]) for action in actions])
+    return run_table(runs, ['action'],
+                     [([action], [run.table[action][frame] for run in runs]) for action in actions])
 
 
 def frame_table(runs: Sequence[Run]) -> Table:
-    """Every run's average at every frame."""
+    """Makes the table of every run's average at every frame."""
     whole = combined(runs)
-    times = zip(whole.label_ms, whole.reader.skeleton.true_ms(whole.output_n), strict=True)
+    times = zip(whole.label_ms, whole.dataset.skeleton.true_ms(whole.output_n), strict=True)
     return run_table(runs, ['label ms', 'true ms'],
                      [([str(label), f'{true:.0f}'], [at_frames(run.table['avg'], [f])[0] for run in runs])
                       for f, (label, true) in enumerate(times)])
 
 
 def notes_on(runs: Sequence[Run]) -> list[str]:
-    """What sets the runs apart beyond their names."""
+    """Writes a sentence for each way in which the runs were not measured alike."""
     first = runs[0]
     notes = []
     if len({run.results.protocol for run in runs}) > 1:
-        notes.append(f'Runs tested on other windows than {first.name} are marked: their numbers are not comparable with it.')
+        notes.append(f'Runs tested on other windows than {first.name} are marked: '
+                     'their numbers are not comparable with it.')
     if len({(run.results.input_n, run.results.output_n) for run in runs}) > 1:
-        notes.append('The runs observe or predict different numbers of frames, so their test windows are not quite the same.')
+        notes.append('The runs observe or predict different numbers of frames, '
+                     'so their test windows are not quite the same.')
     if len({run.results.sample for run in runs}) > 1:
         notes.append('Runs on synthetic motion are marked: they compare with nothing measured on recordings.')
     return notes
 
 
 def blocks(runs: Sequence[Run], facts: Table, *, every_action: bool, only: Sequence[str]) -> list[Block]:
-    """The page of a comparison.
+    """Makes the page of a comparison.
 
     facts: a table of the runs themselves.
-    every_action: add a table for each action.
+    every_action: adds a table for each action.
     only: parts of the names of the published rows to show; all if empty.
     """
     whole = combined(runs)
-    count, reader = len(whole.windows), whole.reader
+    count, dataset = len(whole.windows), whole.dataset
     over = ''
     if whole.has_actions:
         over = f', {next(iter(whole.windows))}' if count == 1 else f', mean of {count} actions'
-    if whole.has_actions and 1 < count < len(reader.actions):
-        over += f' of {len(reader.actions)} (not in every run: {", ".join(whole.missing_actions)})'
+    if whole.has_actions and 1 < count < len(dataset.actions):
+        over += f' of {len(dataset.actions)} (not in every run: {", ".join(whole.missing_actions)})'
     table, published_notes = label_section(runs, only)
     page: list[Block] = [Heading(f'{len(runs)} run{"s" if len(runs) > 1 else ""} on {measured_on(whole)}'),
                          f'MPJPE in mm at the frame{over}.', facts, table]

@@ -1,4 +1,7 @@
-"""The page of one evaluated run: results.json, results.md and the terminal's text, and test_*_eval.csv as KSOF writes it."""
+"""Writes what one evaluation found: results.json, results.md, test_*_eval.csv and the terminal's text.
+
+test_*_eval.csv is laid out as the original KSOF code writes it.
+"""
 import csv
 import io
 import json
@@ -20,18 +23,31 @@ from utils.report.motion_table import motion_rows, motion_sentences
 from utils.report.published import EPOCHS, PublishedRow, published_rows
 from utils.report.tables import Block, Heading, Notes, Row, Table, value_table
 
-NETWORK, PREDICTED, BASELINES = 'KSOF', 'KSOF predicted joints only', ('zero velocity', 'constant velocity')  # methods of a run
+# The methods of a run: its network over all joints, the same over the predicted ones, and the baselines.
+NETWORK, PREDICTED, BASELINES = 'KSOF', 'KSOF predicted joints only', ('zero velocity', 'constant velocity')
 
 
 @dataclass(frozen=True)
 class Results:
-    """What one evaluation found. methods: name -> table of MPJPE, the network first.
+    """What one evaluation found.
 
-    motion, parameters, checkpoint: empty and 0 where a results.json is older than they are.
-    checkpoint: which one was scored: path from the results' folder, epoch, SHA-256 of the file, id of its run.
+    A results.json that is older than a field leaves it at its default.
+
+    dataset: what was tested on.
+    windows: action -> number of test windows.
+    protocol: the test windows: 'all', '256' or '8'.
+    input_n, output_n: observed and predicted frames of a window.
+    epoch: the epoch that was scored.
+    selected_on: the data on which that epoch was the best.
+    methods: name -> table of MPJPE in mm, the network first.
+    missing_files: files of the test set that were not there.
+    sample: whether the motion is synthetic.
+    motion: errors of acceleration and bone length, by measure and method.
+    parameters: number of the network's weights.
+    checkpoint: the file that was scored: its path from the results' folder, epoch, SHA-256 and id of its run.
     """
 
-    reader: Dataset
+    dataset: Dataset
     windows: dict[str, int]
     protocol: str
     input_n: int
@@ -40,66 +56,78 @@ class Results:
     selected_on: str
     methods: dict[str, ActionTable]
     missing_files: list[str] = field(default_factory=list)
-    sample: bool = False  # measured on invented motion
+    sample: bool = False
     motion: Motion = field(default_factory=dict)
-    parameters: int = 0  # of the network
+    parameters: int = 0
     checkpoint: dict[str, Any] = field(default_factory=dict)
 
     @property
     def tables(self) -> list[ActionTable]:
+        """Every table of errors, those of the motion last."""
         return [*self.methods.values(), *(table for rows in self.motion.values() for table in rows.values())]
 
     @property
     def missing_actions(self) -> list[str]:
-        return [action for action in self.reader.actions if action not in self.windows]
+        """The dataset's actions that were not tested on."""
+        return [action for action in self.dataset.actions if action not in self.windows]
 
     @property
     def has_actions(self) -> bool:
-        return len(self.reader.actions) > 1
+        """Whether the dataset tells actions apart."""
+        return len(self.dataset.actions) > 1
 
     @property
     def label_ms(self) -> list[int]:
-        return self.reader.skeleton.label_ms(self.output_n)
+        """The field's label of each predicted frame, in ms."""
+        return self.dataset.skeleton.label_ms(self.output_n)
 
 
-def results_of(windows: Windows, reader: Dataset, *, protocol: str, epoch: int, selected_on: str,
+def results_of(windows: Windows, dataset: Dataset, *, protocol: str, epoch: int, selected_on: str,
                methods: dict[str, ActionTable], motion: Motion, parameters: int, sample: bool,
                checkpoint: dict[str, Any]) -> Results:
-    """Results for the windows they were measured on."""
-    return Results(reader, windows.counts(), protocol, windows.input_n, windows.output_n, epoch, selected_on, methods,
-                   windows.missing_files, sample, motion, parameters, checkpoint)
+    """Builds the results from the windows they were measured on; `Results` describes the other parameters."""
+    return Results(dataset, windows.counts(), protocol, windows.input_n, windows.output_n, epoch, selected_on,
+                   methods, windows.missing_files, sample, motion, parameters, checkpoint)
 
 
 def over_actions(results: Results, actions: Sequence[str]) -> Results:
-    """The same results as if only these actions had been tested on."""
+    """Returns the same results as if only these actions had been tested on."""
     if set(actions) == set(results.windows):
         return results
 
     def over(tables: dict[str, ActionTable]) -> dict[str, ActionTable]:
         own = {name: {action: table[action] for action in actions} for name, table in tables.items()}
-        return {name: table | {'avg': [sum(errors) / len(actions) for errors in zip(*table.values(), strict=True)]}
+        return {name: table | {'avg': [sum(errors) / len(actions)
+                                       for errors in zip(*table.values(), strict=True)]}
                 for name, table in own.items()}
 
-    return replace(results, windows={action: results.windows[action] for action in actions}, methods=over(results.methods),
+    return replace(results, windows={action: results.windows[action] for action in actions},
+                   methods=over(results.methods),
                    motion={measure: over(tables) for measure, tables in results.motion.items()})
 
 
 def table_frames(results: Results) -> list[int]:
-    """Indices of the predicted frames that the tables show: the field's labels, as far as the prediction reaches."""
-    return label_frames(results.reader, results.output_n)
+    """Returns the indices of the predicted frames that the tables show.
+
+    They are the frames at the field's labels, as far as the prediction reaches.
+    """
+    return label_frames(results.dataset, results.output_n)
 
 
 def write_all(results: Results, folder: Path) -> str:
-    """Writes results.json and, from it, test_*_eval.csv and results.md; returns the same page for the terminal.
+    """Writes results.json and, from it, test_*_eval.csv and results.md; returns the page for the terminal.
 
-    The files made from results.json are away while it is replaced, so that those that are there agree, whenever this is killed.
+    The files made from results.json are removed before it is replaced.
+    So the files in the folder agree with each other at every moment, even if this is killed.
+
     Raises InputError if an error is not finite; then the files stay as they were.
     """
     remove_leftovers(folder)
     try:
         content = json.dumps(json_dict(results), indent=2, allow_nan=False) + '\n'
     except ValueError:
-        raise InputError(f'{folder}: an error is not finite: the network does not predict numbers; nothing is written') from None
+        raise InputError(f'{folder}: an error is not finite: the network does not predict numbers; '
+                         'nothing is written') from None
     table, page = folder / f'test_{results.protocol}_eval.csv', folder / 'results.md'
     table.unlink(missing_ok=True)
     page.unlink(missing_ok=True)
@@ -111,7 +139,10 @@ def write_all(results: Results, folder: Path) -> str:
 
 
 def csv_text(results: Results) -> str:
-    """The file KSOF writes: one row an action, then avg; one column a predicted frame, named by the field's label."""
+    """Formats errors in mm as the original KSOF code does: a row for each action, then one for the average.
+
+    Each predicted frame has a column, named by the field's label in ms.
+    """
     file = io.StringIO()
     writer = csv.writer(file, lineterminator='\n')
     writer.writerow(['action', *(f'test_#{label}ms' for label in results.label_ms)])
@@ -121,15 +152,15 @@ def csv_text(results: Results) -> str:
 
 
 def json_dict(results: Results) -> dict[str, Any]:
-    """Everything in results.json: errors in published mm at every frame."""
-    skeleton = results.reader.skeleton
+    """Returns what results.json holds: errors in published mm at every frame, and what they are of."""
+    skeleton = results.dataset.skeleton
 
     def rounded(tables: dict[str, ActionTable]) -> dict[str, ActionTable]:
         return {name: {action: [round(error, 4) for error in errors] for action, errors in table.items()}
                 for name, table in tables.items()}
 
     return {
-        'dataset': results.reader.name, 'protocol': results.protocol, 'input_n': results.input_n,
+        'dataset': results.dataset.name, 'protocol': results.protocol, 'input_n': results.input_n,
         'output_n': results.output_n, 'epoch': results.epoch, 'selected_on': results.selected_on,
         'label_ms': results.label_ms, 'true_ms': skeleton.true_ms(results.output_n),
         'mm_scale_to_true': skeleton.mm_scale_to_true, 'windows': results.windows,
@@ -142,13 +173,14 @@ def json_dict(results: Results) -> dict[str, Any]:
 
 
 def read_results(path: Path) -> Results:
-    """What `write_all` left in a results.json. InputError where it is none."""
+    """Reads what `write_all` left in a results.json. Raises InputError if it is missing or not one."""
     try:
         content = json.loads(path.read_bytes())
-        results = Results(dataset_named(content['dataset']), content['windows'], content['protocol'], content['input_n'],
-                          content['output_n'], content['epoch'], content['selected_on'], content['methods'],
-                          content['missing_files'], content['sample'], content.get('motion', {}),
-                          content.get('parameters', 0), content.get('checkpoint', {}))
+        results = Results(dataset_named(content['dataset']), content['windows'], content['protocol'],
+                          content['input_n'], content['output_n'], content['epoch'], content['selected_on'],
+                          content['methods'], content['missing_files'], content['sample'],
+                          content.get('motion', {}), content.get('parameters', 0),
+                          content.get('checkpoint', {}))
         complete = results.windows and all(len(table[action]) == results.output_n for table in results.tables
                                            for action in (*results.windows, 'avg'))
         check_values(results)
@@ -157,81 +189,93 @@ def read_results(path: Path) -> Results:
     except OSError as error:
         raise InputError(f'{path}: cannot be read: {error.strerror}') from None
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
-        raise InputError(f'{path}: is not a results.json of this version ({repr(error)[:200]}); evaluate the run again, with '
-                         '--is_eval') from None
+        raise InputError(f'{path}: is not a results.json of this version ({repr(error)[:200]}); '
+                         'evaluate the run again, with --is_eval') from None
     if not complete or not {NETWORK, PREDICTED, *BASELINES} <= results.methods.keys():
         raise InputError(f'{path}: lacks errors that it should hold; evaluate the run again, with --is_eval')
     return results
 
 
 def check_values(results: Results) -> None:
-    """ValueError or TypeError if a value is not of its kind."""
+    """Raises ValueError or TypeError if a value is not of its kind."""
     whole = [results.input_n, results.output_n, results.epoch, results.parameters, *results.windows.values()]
     words = [results.protocol, results.selected_on, *results.missing_files]
     errors = [error for table in results.tables for row in table.values() for error in row]
-    if not all(isinstance(number, int) for number in whole) or not all(isinstance(word, str) for word in words):
+    if (not all(isinstance(number, int) for number in whole)
+            or not all(isinstance(word, str) for word in words)):
         raise ValueError('a number is no whole one, or a name no word')
     if not isinstance(results.checkpoint, dict):
         raise TypeError('the checkpoint is not described')
-    if not set(results.windows) <= set(results.reader.actions) or not math.isfinite(sum(errors)):
+    if not set(results.windows) <= set(results.dataset.actions) or not math.isfinite(sum(errors)):
         raise ValueError('an error is not finite, or an action not the dataset\'s')
 
 
 def markdown(results: Results) -> str:
-    """results.md."""
+    """Returns the text of results.md."""
     return tables.markdown(blocks(results))
 
 
 def blocks(results: Results) -> list[Block]:
-    """The page: the run among its baselines and the published rows, its actions, its motion, and how to read them."""
+    """Makes the page of a run.
+
+    It shows the run among its baselines and the published rows, its actions, its motion, and notes.
+    """
     frames = table_frames(results)
     published, notes = published_section(results, frames)
-    page: list[Block] = [*heading(results), label_table(results, frames, [*summary_rows(results, frames), *published])]
+    rows = [*summary_rows(results, frames), *published]
+    page: list[Block] = [*heading(results), label_table(results, frames, rows)]
     if results.has_actions:
         by_action = next(iter(results.methods.values()))
         rows = [Row(action, [errors[f] for f in frames], rival=False) for action, errors in by_action.items()]
         page += ['KSOF by action:', label_table(results, frames, rows)]
     if results.motion:
-        before, after = motion_sentences(results.motion, results.reader.skeleton)
+        before, after = motion_sentences(results.motion, results.dataset.skeleton)
         page += [before, label_table(results, frames, motion_rows(results.motion, frames)), after]
     return [*page, Notes([*caveats(results), *notes])]
 
 
 def measured_on(results: Results) -> str:
-    """The dataset by name; the one place where invented motion is called that."""
-    title = results.reader.title
+    """Names the dataset; this is the one place where motion is called synthetic."""
+    title = results.dataset.title
     return f'synthetic motion in the layout of {title}' if results.sample else title
 
 
 def tested_on(results: Results) -> str:
-    """The test windows in words: which, and how many."""
-    drawn = '' if results.protocol == 'all' else f' for each {results.reader.drawn_for}, so'
+    """Says in words which test windows there are, and how many."""
+    drawn = '' if results.protocol == 'all' else f' for each {results.dataset.drawn_for}, so'
     return f'{results.protocol}{drawn} {sum(results.windows.values())} test windows'
 
 
 def heading(results: Results) -> list[Block]:
-    """What was measured, over what."""
+    """Says what was measured, and over what."""
     over = 'mean of the windows'
     if results.has_actions:
         missing = f' (missing: {", ".join(results.missing_actions)})' if results.missing_actions else ''
-        over = f'mean of {len(results.windows)} of {len(results.reader.actions)} actions{missing}'
+        over = f'mean of {len(results.windows)} of {len(results.dataset.actions)} actions{missing}'
     size = f'; {results.parameters / 1e6:.2f} M parameters' if results.parameters else ''
-    return [Heading(f'KSOF on {measured_on(results)}: {results.input_n} observed, {results.output_n} predicted frames'),
+    return [Heading(f'KSOF on {measured_on(results)}: {results.input_n} observed, '
+                    f'{results.output_n} predicted frames'),
             f'MPJPE in mm at the frame, {over}; {tested_on(results)}; epoch {results.epoch}, selected on '
             f'{results.selected_on}{size}.']
 
 
 def summary_rows(results: Results, frames: list[int]) -> list[Row]:
-    """The average of each method at the shown frames; the network also in true mm and over the papers' other subset."""
-    rows = [Row(name, [table['avg'][f] for f in frames], rival=name != PREDICTED) for name, table in results.methods.items()]
+    """Makes the rows of averages at the shown frames, one for each method.
+
+    The network has further rows: over the papers' other subset of actions, and in true mm where those differ.
+
+    frames: indices of the predicted frames.
+    """
+    rows = [Row(name, [table['avg'][f] for f in frames], rival=name != PREDICTED)
+            for name, table in results.methods.items()]
     network, more = rows[0], []
-    subset = results.reader.other_average
+    subset = results.dataset.other_average
     if subset and not results.missing_actions:
         table = next(iter(results.methods.values()))
         means = [sum(table[action][f] for action in subset) / len(subset) for f in frames]
-        left_out = ', '.join(action for action in results.reader.actions if action not in subset)
+        left_out = ', '.join(action for action in results.dataset.actions if action not in subset)
         more.append(Row(f'{network.name}, {len(subset)} actions (without {left_out})', means, rival=False))
-    scale = results.reader.skeleton.mm_scale_to_true
+    scale = results.dataset.skeleton.mm_scale_to_true
     if scale != 1:
         true_mm = [error * scale for error in network.values if error is not None]
         more.append(Row(f'{network.name}, true mm (x {scale:.3f})', true_mm, rival=False))
@@ -240,96 +284,117 @@ def summary_rows(results: Results, frames: list[int]) -> list[Row]:
 
 def published_beside(results: Results, labels: list[int],
                      only: Sequence[str] = ()) -> tuple[list[PublishedRow], list[str]]:
-    """The published rows that compare with the results at any of these labels; those of the same protocol come first.
+    """Returns the published rows that compare with the results at any of these labels.
 
-    only: parts of the names to show; all if empty.
+    Rows of the same protocol come first.
     The second list names the methods published only as an average that does not compare.
-    There are none beside synthetic motion, which compares with nothing published.
+    Both are empty beside synthetic motion, which compares with nothing published.
+
+    labels: the field's labels in ms.
+    only: parts of the names of the rows to show; all if empty.
     """
     if results.sample:
         return [], []
-    rows, left_out = published_rows(results.reader.name, list(results.windows), whole_set=not results.missing_actions)
+    rows, left_out = published_rows(results.dataset.name, list(results.windows),
+                                    whole_set=not results.missing_actions)
 
     def wanted(name: str) -> bool:
         return not only or any(part.lower() in name.lower() for part in only)
 
-    shown = [row for row in rows if wanted(row.method) and (row.means or any(label in row.errors for label in labels))]
-    names = [row.method for row in shown]  # an epoch chosen otherwise stands beside its model's other row
+    shown = [row for row in rows
+             if wanted(row.method) and (row.means or any(label in row.errors for label in labels))]
+    names = [row.method for row in shown]  # the rows of a method stand together, however its epoch was chosen
     shown.sort(key=lambda row: (row.protocol != results.protocol, names.index(row.method)))
     return shown, [name for name in left_out if wanted(name)]
 
 
-def published_section(results: Results, frames: list[int], only: Sequence[str] = ()) -> tuple[list[Row], list[str]]:
-    """Published rows at the shown labels, and notes on what they are and where they were seen."""
+def published_section(results: Results, frames: list[int],
+                      only: Sequence[str] = ()) -> tuple[list[Row], list[str]]:
+    """Makes the published rows at the shown labels, and notes on what they are and where they were seen.
+
+    frames: indices of the predicted frames.
+    only: parts of the names of the rows to show; all if empty.
+    """
     labels = [results.label_ms[f] for f in frames]
     found, left_out = published_beside(results, labels, only)
     rows = [row for row in found if row.errors]
-    table = [Row(row.marked + other_protocol(row.protocol, results.protocol), [row.errors.get(label) for label in labels],
+    table = [Row(row.marked + other_protocol(row.protocol, results.protocol),
+                 [row.errors.get(label) for label in labels],
                  rival=row.protocol == results.protocol) for row in rows]
     notes = published_notes(results, rows) + mean_notes(results, found)
     if left_out:
-        notes.append(f'Not shown, as only an average over all {len(results.reader.actions)} actions is published: '
-                     f'{", ".join(left_out)}.')
+        notes.append(f'Not shown, as only an average over all {len(results.dataset.actions)} actions is '
+                     f'published: {", ".join(left_out)}.')
     return table, notes
 
 
 def other_protocol(protocol: str, own: str) -> str:
-    """What is put behind the name of a row that was measured on other windows."""
+    """Returns what is put behind the name of a row that was measured on other windows."""
     return '' if protocol == own else f' [other protocol: {protocol} windows]'
 
 
 def published_notes(results: Results, rows: Sequence[PublishedRow]) -> list[str]:
-    """How the rows' epochs were chosen, what that and the horizon are worth, and the rows' sources."""
+    """Writes how the rows' epochs were chosen, what that and the horizon change, and the rows' sources."""
     if not rows:
         return []
     over = f', means of the same {len(results.windows)} actions' if len(results.windows) > 1 else ''
-    used = [f'({mark}) {meaning}' for name, (mark, meaning) in EPOCHS.items() if any(row.epoch == name for row in rows)]
+    used = [f'({mark}) {meaning}' for name, (mark, meaning) in EPOCHS.items()
+            if any(row.epoch == name for row in rows)]
     sources = sorted({f'{row.marked}: {"; ".join(sorted(row.sources))}' for row in rows})
-    return [f'Rows with a mark are published{over}. The mark says how the epoch was chosen: {", ".join(used)}. The epoch here '
-            f'is selected on {results.selected_on}; choosing it on the test set is worth 1.4 to 14% (docs/protocol.md).',
-            '"10 out": a model that predicts 10 frames. It is 1-2 mm (up to 10 mm on 3DPW) better than one for 25 or 30 at the '
-            'same label.',
+    return [f'Rows with a mark are published{over}. The mark says how the epoch was chosen: '
+            f'{", ".join(used)}. The epoch here is selected on {results.selected_on}; choosing it on the '
+            'test set is worth 1.4 to 14% (docs/protocol.md).',
+            '"10 out": a model that predicts 10 frames. It is 1-2 mm (up to 10 mm on 3DPW) better than one '
+            'for 25 or 30 at the same label.',
             f'Sources of the published rows: {" | ".join(sources)}.']
 
 
 def mean_notes(results: Results, rows: Sequence[PublishedRow]) -> list[str]:
-    """One sentence for each mean over labels that methods are published as, with the run's own beside it."""
+    """Writes a sentence for each mean over labels that methods are published as.
+
+    The run's own mean over the same labels stands beside it.
+    """
     published: dict[tuple[int, ...], list[str]] = {}
     for row in rows:
         for labels, error in row.means.items():
             if set(labels) <= set(results.label_ms):
-                published.setdefault(labels, []).append(f'{row.marked} {error:.2f} ({"; ".join(sorted(row.sources))})')
+                sources = '; '.join(sorted(row.sources))
+                published.setdefault(labels, []).append(f'{row.marked} {error:.2f} ({sources})')
     average = next(iter(results.methods.values()))['avg']
     notes = []
     for labels, methods in published.items():
         own = sum(average[results.label_ms.index(label)] for label in labels) / len(labels)
-        notes.append(f'Published as the mean of {", ".join(map(str, labels))} ms alone: {", ".join(methods)}; here {own:.2f}.')
+        notes.append(f'Published as the mean of {", ".join(map(str, labels))} ms alone: '
+                     f'{", ".join(methods)}; here {own:.2f}.')
     return notes
 
 
 def caveats(results: Results) -> list[str]:
-    """What the numbers do and do not say."""
-    skeleton = results.reader.skeleton
+    """Writes what the numbers do and do not say."""
+    skeleton = results.dataset.skeleton
     joints, predicted, copied = len(skeleton.joints), len(skeleton.predicted), len(skeleton.copied)
     lines = [f'The field scores {joints} joints: {predicted} predicted, {copied} copied from those, '
-             f'{joints - predicted - copied} taken from the truth; "predicted joints only" is the mean of the {predicted}.']
+             f'{joints - predicted - copied} taken from the truth; "predicted joints only" is the mean of '
+             f'the {predicted}.']
     if results.missing_files:
         beside = '' if results.sample else ' The published rows include them.'
         lines.append(f'Not evaluated, as the files are missing: {", ".join(results.missing_files)}.{beside}')
     if skeleton.true_ms_per_frame != skeleton.label_ms_per_frame:
-        lines.append(f'The field labels a frame {skeleton.label_ms_per_frame:g} ms; recorded at {skeleton.raw_fps} Hz with '
-                     f'every {skeleton.stride}nd frame used it is {skeleton.true_ms_per_frame:.1f} ms.')
+        lines.append(f'The field labels a frame {skeleton.label_ms_per_frame:g} ms; recorded at '
+                     f'{skeleton.raw_fps} Hz with every {skeleton.stride}nd frame used it is '
+                     f'{skeleton.true_ms_per_frame:.1f} ms.')
     if skeleton.mm_scale_to_true != 1:
         lines.append(f'Published mm are {1 / skeleton.mm_scale_to_true:.2f} times real ones on this dataset.')
     return lines
 
 
 def label_heads(results: Results, frames: Sequence[int]) -> list[list[str]]:
-    """Two rows of heads: the labels of the shown frames, and their true times."""
-    true_ms = results.reader.skeleton.true_ms(results.output_n)
-    return [['label ms', *(str(results.label_ms[f]) for f in frames)], ['true ms', *(f'{true_ms[f]:.0f}' for f in frames)]]
+    """Makes two rows of column titles: the labels of the shown frames, and their true times, both in ms."""
+    true_ms = results.dataset.skeleton.true_ms(results.output_n)
+    return [['label ms', *(str(results.label_ms[f]) for f in frames)],
+            ['true ms', *(f'{true_ms[f]:.0f}' for f in frames)]]
 
 
 def label_table(results: Results, frames: Sequence[int], rows: Sequence[Row]) -> Table:
-    """A table with one column for each shown frame and one row for each method."""
+    """Makes a table with one column for each shown frame and one row for each method."""
     return value_table(label_heads(results, frames), rows)

@@ -1,4 +1,4 @@
-"""Other people's errors (published.csv), averaged over the actions that a run was tested on."""
+"""Reads other people's errors (published.csv) and averages them over the actions that a run was tested on."""
 import csv
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ class PublishedRow:
     protocol: the test windows: 'all', '256', '8', or whose they are.
     epoch: how the epoch was chosen, a key of EPOCHS.
     errors: label in ms -> error in mm.
-    means: several labels in ms -> mean error in mm, of a method published without its errors at single labels.
+    means: several labels in ms -> mean error in mm, of a method published as such means alone.
     sources: where the numbers were seen.
     """
 
@@ -30,23 +30,29 @@ class PublishedRow:
 
     @property
     def marked(self) -> str:
-        """The method with the mark of how its epoch was chosen."""
+        """Name of the method, with the mark of how its epoch was chosen."""
         return f'{self.method} ({EPOCHS[self.epoch][0]})'
 
 
-def published_rows(dataset: str, actions: list[str], *, whole_set: bool) -> tuple[list[PublishedRow], list[str]]:
-    """The rows that compare with a run on these actions, and the names of the methods that do not.
+def published_rows(dataset: str, actions: list[str], *,
+                   whole_set: bool) -> tuple[list[PublishedRow], list[str]]:
+    """Returns the rows that compare with a run on these actions, and the names of the methods that do not.
 
-    A method published action by action is averaged over the run's actions. A mean of some actions ('a+b' in the table) compares
-    with a run on exactly these. A mean of all ('avg') compares with a run on the whole set; with another run, the method's name
-    is in the second list.
+    A method published action by action is averaged over the run's actions.
+    A mean of some actions ('a+b' in the table) compares with a run on exactly these.
+    A mean of all ('avg') compares with a run on the whole set.
+    Beside any other run such a method is left out, and its name is in the second list.
+
+    dataset: name of the dataset in the table.
+    whole_set: whether the run was tested on every action.
     """
     by_method: dict[tuple[str, str, str], list[dict[str, str]]] = {}
     with TABLE.open(newline='') as file:
         for line in csv.DictReader(file):
             if line['dataset'] == dataset:
                 frames = '' if line['output_n'] == 'unknown' else f', {line["output_n"]} out'
-                by_method.setdefault((line['method'] + frames, line['protocol'], line['epoch']), []).append(line)
+                key = line['method'] + frames, line['protocol'], line['epoch']
+                by_method.setdefault(key, []).append(line)
     rows, left_out = [], []
     for (method, protocol, epoch), lines in by_method.items():
         table: dict[str, dict[tuple[int, ...], float]] = {}
@@ -57,18 +63,26 @@ def published_rows(dataset: str, actions: list[str], *, whole_set: bool) -> tupl
         if found is None:
             left_out += [method] if 'avg' in table else []
             continue
-        rows.append(PublishedRow(method, protocol, epoch, {labels[0]: found[labels] for labels in found if len(labels) == 1},
-                                 {labels: found[labels] for labels in found if len(labels) > 1},
-                                 frozenset(line['source'] for line in lines)))
+        rows.append(PublishedRow(
+            method, protocol, epoch,
+            errors={labels[0]: error for labels, error in found.items() if len(labels) == 1},
+            means={labels: error for labels, error in found.items() if len(labels) > 1},
+            sources=frozenset(line['source'] for line in lines)))
     return rows, left_out
 
 
 def errors_over(table: dict[str, dict[tuple[int, ...], float]], actions: list[str],
                 whole_set: bool) -> dict[tuple[int, ...], float] | None:
-    """A method's errors over these actions, from errors by action or a published mean; None where there is neither."""
+    """Returns a method's errors in mm over these actions, None where nothing published gives them.
+
+    They are averaged from errors by action, or are a published mean.
+
+    table: action -> labels in ms -> error in mm.
+    """
     if all(action in table for action in actions):
         shared = set.intersection(*(set(table[action]) for action in actions))
-        return {labels: sum(table[action][labels] for action in actions) / len(actions) for labels in sorted(shared)}
+        return {labels: sum(table[action][labels] for action in actions) / len(actions)
+                for labels in sorted(shared)}
     for name, errors in table.items():
         if name == 'avg' and whole_set or '+' in name and set(name.split('+')) == set(actions):
             return errors

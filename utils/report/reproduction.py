@@ -1,4 +1,7 @@
-"""The page of tools/reproduce.py, to lay beside the paper: for each dataset its averages, then its errors by action."""
+"""Writes the page of tools/reproduce.py, to lay beside the paper.
+
+Each dataset has its averages first, then its errors by action.
+"""
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -30,9 +33,9 @@ SHORT_MS = 400  # the papers' short horizon ends at this label
 class Section(NamedTuple):
     """One dataset of the page.
 
-    main: the file name of its main.
-    folder: its run's folder.
-    why_not: why there is nothing to show; empty where there is.
+    main: file name of its main.
+    folder: folder of its run; None where there is none.
+    why_not: why there is nothing to show; empty where there is something.
     """
 
     dataset: Dataset
@@ -41,18 +44,21 @@ class Section(NamedTuple):
     why_not: str
 
 
-def page(sections: Sequence[Section], words: Sequence[str], more: Sequence[str], environment: Mapping[str, Any]) -> str:
-    """The whole page as Markdown.
+def page(sections: Sequence[Section], words: Sequence[str], more: Sequence[str],
+         environment: Mapping[str, Any]) -> str:
+    """Returns the whole page as Markdown.
 
     words: the command line that made it.
-    more: those of its words that were handed on to the mains.
+    more: the options among them that were passed on to the mains.
     environment: names and versions of what it ran on.
     """
     versions = ', '.join(f'{name} {value}' for name, value in environment.items())
     parts: list[Block] = [Heading('KSOF at the settings of the paper, beside the published tables', level=1),
-                          f'Made by `{shlex.join(["python", *words])}` ({versions}). MPJPE in mm at the frame, lower is better.']
+                          f'Made by `{shlex.join(["python", *words])}` ({versions}). '
+                          'MPJPE in mm at the frame, lower is better.']
     if more:
-        parts.append(f'**Not the paper\'s settings alone:** `{shlex.join(more)}` was added to its command lines.')
+        parts.append(f'**Not the paper\'s settings alone:** `{shlex.join(more)}` '
+                     'was added to its command lines.')
     for section in sections:
         if section.folder and not section.why_not:
             parts += dataset_part(load_run(section.folder), section.main)
@@ -62,45 +68,49 @@ def page(sections: Sequence[Section], words: Sequence[str], more: Sequence[str],
 
 
 def dataset_part(run: Run, main: str) -> list[Block]:
-    """The texts and tables of one dataset."""
+    """Makes the texts and tables of one dataset."""
     results = run.results
-    frames, labels, name = table_frames(results), results.label_ms, results.reader.title
+    frames, labels, name = table_frames(results), results.label_ms, results.dataset.title
     published, notes = published_section(results, frames)
     over = ''
     if results.has_actions:
         lacking = f'; missing: {", ".join(results.missing_actions)}' if results.missing_actions else ''
-        over = f', mean of {len(results.windows)} of {len(results.reader.actions)} actions{lacking}'
+        over = f', mean of {len(results.windows)} of {len(results.dataset.actions)} actions{lacking}'
     title = measured_on(results)
-    parts: list[Block] = [Heading(title[0].upper() + title[1:]), how_made(run, main), Heading(f'{name}: averages', level=3),
-                          f'All labels{over}.', label_table(results, frames, [*summary_rows(results, frames), *published])]
+    averages = label_table(results, frames, [*summary_rows(results, frames), *published])
+    parts: list[Block] = [Heading(title[0].upper() + title[1:]), how_made(run, main),
+                          Heading(f'{name}: averages', level=3), f'All labels{over}.', averages]
     if results.has_actions:
         for horizon, own in (('short', [f for f in frames if labels[f] <= SHORT_MS]),
                              ('long', [f for f in frames if labels[f] > SHORT_MS])):
             parts += [Heading(f'{name}: {horizon} horizon by action', level=3),
                       action_table(results, own) if own else
-                      f'A network that predicts {results.output_n} frames has none; `--output_n` sets how many.']
+                      f'A network that predicts {results.output_n} frames has none; '
+                      '`--output_n` sets how many.']
     return [*parts, Notes([*caveats(results), *notes])]
 
 
 def how_made(run: Run, main: str) -> str:
-    """One paragraph: the run, its length and speed, what it was tested on."""
+    """Writes one paragraph on the run: its length, its speed, and what it was tested on."""
     results, options = run.results, run.options or {}
     hours = sum(entry['seconds'] for entry in run.history) / 3600
     trained = f'{len(run.history)} epoch{"" if len(run.history) == 1 else "s"} in {hours:.2f} hours'
     return (f'`{main}`, run `{run.name}`, trained on {options.get("data_dir", "data not named")}: {trained}, '
-            f'{run.windows_per_s or 0:.0f} windows/s; epoch {results.epoch} has the lowest validation error and is the one '
-            f'tested, on {tested_on(results)}. {results.input_n} observed, {results.output_n} predicted frames.')
+            f'{run.windows_per_s or 0:.0f} windows/s; epoch {results.epoch} has the lowest validation error '
+            f'and is the one tested, on {tested_on(results)}. {results.input_n} observed, {results.output_n} '
+            'predicted frames.')
 
 
 def action_table(results: Results, frames: Sequence[int]) -> Table:
-    """The run, zero velocity and the published rows, action by action, then their averages."""
+    """Makes the table of the run, zero velocity and the published rows, by action and then on average."""
     labels = [results.label_ms[f] for f in frames]
     (label_name, *label_cells), (time_name, *time_cells) = label_heads(results, frames)
     cells = [['action', label_name, *label_cells], ['', time_name, *time_cells]]
     best = set()
     for action in (*results.windows, 'average'):
         own = results if action == 'average' else over_actions(results, [action])
-        rows = [Row(f'{name}, this run' if name == NETWORK else name, [own.methods[name]['avg'][f] for f in frames])
+        rows = [Row(f'{name}, this run' if name == NETWORK else name,
+                    [own.methods[name]['avg'][f] for f in frames])
                 for name in (NETWORK, BASELINES[0])]
         rows += [Row(row.marked + other_protocol(row.protocol, own.protocol),
                      [row.errors.get(label) for label in labels], rival=row.protocol == own.protocol)

@@ -1,4 +1,4 @@
-"""Pages of text and tables: written as Markdown for a file, and as aligned text for a terminal."""
+"""Writes pages of text and tables: as Markdown for a file, and as aligned text for a terminal."""
 import re
 import shutil
 import textwrap
@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from itertools import zip_longest
 
 WIDEST = 110  # columns that running text fills at most, however wide the terminal is
-NARROWEST_NAME, WIDEST_HEAD = 18, 16  # columns that a name keeps, and that one word of a head may ask for
+NARROWEST_NAME, WIDEST_HEAD = 18, 16  # columns that a name keeps at least, and a title's word gets at most
 GAP = '  '
 
 
 @dataclass(frozen=True)
 class Heading:
-    """A heading of the given level."""
+    """A heading; level 1 is the page's title."""
 
     text: str
     level: int = 2
@@ -28,11 +28,11 @@ class Notes:
 
 @dataclass(frozen=True)
 class Table:
-    """A table of texts, its heads first.
+    """A table of texts.
 
-    cells: rows of equal length.
-    names: columns of names at the left; the others hold values.
-    heads: rows of heads at the top.
+    cells: rows of equal length; the first ones are titles of the columns.
+    names: number of columns at the left that hold names; the others hold values.
+    heads: number of rows of titles.
     best: (row, column) of the values that a terminal marks with a star.
     """
 
@@ -44,9 +44,10 @@ class Table:
 
 @dataclass(frozen=True)
 class Row:
-    """A method's errors in mm; None where there is no value.
+    """A method's errors.
 
-    rival: measured as the other rivals are, so that the lowest of them can be called the best.
+    values: errors in mm, one for each column; None where there is no value.
+    rival: whether it competes with the other rivals for the best value, as it was measured like them.
     """
 
     name: str
@@ -58,33 +59,42 @@ Block = str | Heading | Notes | Table
 
 
 def number(value: float | None) -> str:
-    """Two decimals, or a dash where there is no value."""
+    """Formats a value with two decimals, or as a dash where there is none."""
     return '-' if value is None else f'{value:.2f}'
 
 
 def best_rows(rows: Sequence[Row]) -> list[set[int]]:
-    """For each column, the indices of the rivals with the lowest value; none where fewer than two have one."""
+    """Returns for each column the indices of the rivals with the lowest value.
+
+    Values are compared as they are shown, with two decimals.
+    A column where fewer than two rivals have a value has no best one.
+    """
     best = []
     for column in range(len(rows[0].values)) if rows else ():
         found = {k: round(value, 2) for k, row in enumerate(rows)
                  if row.rival and (value := row.values[column]) is not None}
-        best.append({k for k, value in found.items() if value == min(found.values())} if len(found) > 1 else set())
+        lowest = min(found.values(), default=None)
+        best.append({k for k, value in found.items() if value == lowest} if len(found) > 1 else set())
     return best
 
 
 def value_table(heads: Sequence[Sequence[str]], rows: Sequence[Row]) -> Table:
-    """A table with one row for each method; the best value of each column is marked."""
+    """Makes a table with one row for each method; the best value of each column is marked.
+
+    heads: rows of titles, as long as a method's row.
+    """
     best = {(len(heads) + k, 1 + column) for column, found in enumerate(best_rows(rows)) for k in found}
     cells = [*heads, *([row.name, *map(number, row.values)] for row in rows)]
     return Table(cells, heads=len(heads), best=frozenset(best))
 
 
 def markdown(blocks: Sequence[Block]) -> str:
-    """The page as Markdown."""
+    """Formats a page as Markdown."""
     return '\n\n'.join(map(markdown_block, blocks)) + '\n'
 
 
 def markdown_block(block: Block) -> str:
+    """Formats one part of a page as Markdown."""
     if isinstance(block, Table):
         return markdown_table(block.cells, block.names)
     if isinstance(block, Heading):
@@ -95,35 +105,37 @@ def markdown_block(block: Block) -> str:
 
 
 def markdown_table(cells: Sequence[Sequence[str]], names: int = 1) -> str:
-    """A Markdown table whose columns are aligned in the source too.
+    """Formats a Markdown table whose columns are aligned in the source too.
 
-    cells: rows of texts, the head first.
-    names: columns of names at the left, which are aligned to the left; the others to the right.
+    cells: rows of texts; the first one is the head.
+    names: number of columns at the left that are aligned to the left; the others are aligned to the right.
     """
     cells = [[printable(cell).replace('|', '\\|').replace('<', '&lt;') for cell in row] for row in cells]
-    widths = [max(0 if column < names else 7, *(len(row[column]) for row in cells)) for column in range(len(cells[0]))]
+    widths = [max(0 if column < names else 7, *(len(row[column]) for row in cells))
+              for column in range(len(cells[0]))]
     lines = []
     for row in cells:
-        padded = [f'{cell:{"<" if column < names else ">"}{widths[column]}}' for column, cell in enumerate(row)]
+        padded = [f'{cell:{"<" if column < names else ">"}{widths[column]}}'
+                  for column, cell in enumerate(row)]
         lines.append(f'| {" | ".join(padded)} |')
     rules = ['-' * (width + 1) + ('-' if column < names else ':') for column, width in enumerate(widths)]
     return '\n'.join([lines[0], f'|{"|".join(rules)}|', *lines[1:]])
 
 
 def printable(text: str) -> str:
-    """The text with what would move a cursor or break a line escaped."""
+    """Escapes what would move a terminal's cursor or break a line."""
     return ''.join(c if c.isprintable() or c == '\n' else ascii(c)[1:-1] for c in text)
 
 
 def terminal_columns() -> int:
-    """Columns of the terminal, from COLUMNS or the terminal itself; 80 where there is none."""
+    """Returns the columns of the terminal, from COLUMNS or the terminal itself; 80 where there is none."""
     return max(40, shutil.get_terminal_size((80, 24)).columns)
 
 
 def terminal(blocks: Sequence[Block], columns: int | None = None) -> str:
-    """The page as text for a terminal.
+    """Formats a page as text for a terminal.
 
-    columns: width to stay within; that of this terminal if not given.
+    columns: width to stay within, in characters; that of this terminal if not given.
     """
     columns = columns or terminal_columns()
     parts, explained = [], False
@@ -136,6 +148,7 @@ def terminal(blocks: Sequence[Block], columns: int | None = None) -> str:
 
 
 def terminal_block(block: Block, columns: int) -> str:
+    """Formats one part of a page as text of at most `columns` characters a line."""
     if isinstance(block, Table):
         return aligned_table(block, columns)
     width = min(columns, WIDEST)
@@ -149,14 +162,15 @@ def terminal_block(block: Block, columns: int) -> str:
 
 
 def wrapped(text: str, width: int) -> list[str]:
-    """Lines of at most `width` columns; at least one line."""
+    """Breaks a text into lines of at most `width` columns; returns at least one line."""
     return textwrap.wrap(printable(text), width, break_on_hyphens=False) or ['']
 
 
 def aligned_table(table: Table, columns: int | None = None) -> str:
-    """A table as aligned text within `columns`.
+    """Formats a table as aligned text within `columns`.
 
-    Long names and heads continue on the next line. Columns of values that do not fit stand in another table below.
+    Long names and titles continue on the next line.
+    Columns of values that do not fit stand in another table below.
     """
     columns = columns or terminal_columns()
     starred = {column for _, column in table.best}
@@ -182,7 +196,10 @@ def aligned_table(table: Table, columns: int | None = None) -> str:
 
 
 def column_width(cells: Sequence[Sequence[str]], column: int, table: Table) -> int:
-    """Columns that a table's column asks for: a name whole, a value whole, a head its longest word."""
+    """Returns how many characters a column asks for.
+
+    A name and a value ask for all of theirs, a title above values for its longest word.
+    """
     heads, body = cells[:table.heads], cells[table.heads:]
     width = max((len(row[column]) for row in body), default=0)
     if column < table.names:
@@ -192,12 +209,20 @@ def column_width(cells: Sequence[Sequence[str]], column: int, table: Table) -> i
     return max(width, min(WIDEST_HEAD, max(words, default=0)) + star, 1)
 
 
-def drawn_lines(cells: Sequence[Sequence[str]], shown: list[int], widths: list[int], table: Table) -> Iterator[str]:
-    """The lines of these columns: heads stand on the rule below them, what continues a name is moved in."""
+def drawn_lines(cells: Sequence[Sequence[str]], shown: list[int], widths: list[int],
+                table: Table) -> Iterator[str]:
+    """Yields the lines of these columns.
+
+    Titles of several lines end just above the rule below them. The second line of a name is indented.
+
+    cells: all rows, with their stars.
+    shown: indices of the columns to draw.
+    widths: width of every column in characters.
+    """
+    starred = {column for _, column in table.best}
     for r, row in enumerate(cells):
         is_head = r < table.heads
-        parts = [cell_lines(row[c], widths[c], is_name=c < table.names, star=any(c == column for _, column in table.best))
-                 for c in shown]
+        parts = [cell_lines(row[c], widths[c], is_name=c < table.names, star=c in starred) for c in shown]
         if is_head:
             height = max(map(len, parts))
             parts = [[''] * (height - len(lines)) + lines for lines in parts]
@@ -209,17 +234,23 @@ def drawn_lines(cells: Sequence[Sequence[str]], shown: list[int], widths: list[i
 
 
 def cell_lines(text: str, width: int, *, is_name: bool, star: bool) -> list[str]:
-    """One cell as lines of at most `width` columns. star: keep the last column free for a star."""
+    """Breaks one cell into lines of at most `width` columns.
+
+    is_name: indents all lines but the first.
+    star: keeps the last column free for a star.
+    """
     if len(text) <= width:
         return [text]
     width -= star
-    words = [piece for word in text.split() for piece in ([word] if len(word) <= width else cut_word(word, width - 2))]
-    lines = textwrap.wrap(' '.join(words), width, break_on_hyphens=False, subsequent_indent='  ' if is_name else '')
+    words = [piece for word in text.split()
+             for piece in ([word] if len(word) <= width else cut_word(word, width - 2))]
+    lines = textwrap.wrap(' '.join(words), width, break_on_hyphens=False,
+                          subsequent_indent='  ' if is_name else '')
     return [line + ' ' * star for line in lines] or ['']
 
 
 def cut_word(word: str, width: int) -> list[str]:
-    """A word in pieces of at most `width` columns, cut after underscores where it has them."""
+    """Cuts a word into pieces of at most `width` columns, after underscores and slashes where it has them."""
     pieces = ['']
     for part in re.split('(?<=[_/])', word):
         if pieces[-1] and len(pieces[-1] + part) > width:

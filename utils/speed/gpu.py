@@ -1,6 +1,6 @@
-"""Checks this project on a GPU: losses in every number format, speed, memory, host readings, two processes.
+"""Checks this project on a GPU: errors in every number format, speed, memory, host reads, two processes.
 
-Each check is one row of a table. A check that raises is a row that says so, and the others go on.
+Each check is one row of a table. A check that raises becomes a row that says so, and the others go on.
 """
 import csv
 import math
@@ -26,8 +26,8 @@ from utils.train.loop import Training, build_training
 
 OK, FAILED, NOT_RUN = 'ok', 'FAILED', 'not run'
 PLAIN = 'plain'
-# What is changed in each run, and how far its MPJPE over the epoch may be from the plain run's, relative.
-# Rounding grows from step to step, so runs that are right differ too.
+# The settings that each run changes, and how far its MPJPE over the epoch may be from the plain run's, as a
+# share of it. Rounding errors grow from step to step, so correct runs differ too.
 VARIANTS: dict[str, tuple[Mapping[str, bool], float]] = {
     PLAIN: ({}, 0.0), '--tf32': ({'tf32': True}, 0.02), '--amp': ({'amp': True}, 0.05),
     '--compile': ({'compile': True}, 0.02)}
@@ -40,9 +40,13 @@ NEEDS_CUDA = 'needs CUDA'
 class Check:
     """One row of the report.
 
-    mpjpe: mean over the epoch's steps, mm.
-    megabytes: peaks of the process, and of tensors on the GPU.
-    reads: values that the processor reads from the device.
+    name: what is checked.
+    status: OK, FAILED or NOT_RUN.
+    note: what the report says below the table.
+    mpjpe: mean over the epoch's steps, in mm.
+    windows_per_s: training speed.
+    megabytes: peak memory of the process, then of the tensors on the GPU.
+    reads: number of values that the CPU read from the device.
     """
 
     name: str
@@ -55,7 +59,10 @@ class Check:
 
 
 def guarded(name: str, check: Callable[[], Check]) -> Check:
-    """Runs a check. What it raises becomes its note: the report must be written whatever happens."""
+    """Runs a check.
+
+    An exception becomes the note of a failed check, because the report must be written whatever happens.
+    """
     try:
         return check()
     except Exception as error:
@@ -63,7 +70,7 @@ def guarded(name: str, check: Callable[[], Check]) -> Check:
 
 
 def new_training(settings: Settings, windows: Windows) -> Training:
-    """Builds a training on the windows' device, with weights from the settings' seed."""
+    """Builds a training on the windows' device, with weights drawn from the settings' seed."""
     torch.manual_seed(settings['seed'])
     network = build_network(settings).to(windows.frames.device)
     skeleton = DATASETS[settings['dataset']].skeleton
@@ -72,9 +79,10 @@ def new_training(settings: Settings, windows: Windows) -> Training:
 
 
 def run_steps(training: Training, steps: int | None) -> tuple[float, float]:
-    """Trains for an epoch, or its first `steps`.
+    """Trains for an epoch, or for its first `steps`.
 
-    Returns MPJPE over all steps in mm, and windows/s after the first log step, before which a GPU warms up.
+    Returns MPJPE over all steps in mm, and the speed in windows/s.
+    The speed leaves out the steps before the first log step, in which a GPU warms up.
     """
     settings, windows, progress = training.settings, training.windows['train'], training.state.progress
     order = epoch_order(len(windows), seed=settings.seed, epoch=1)
@@ -100,9 +108,10 @@ def check_line(name: str, settings: Settings, windows: Windows, steps: int | Non
 
 
 def check_reads(name: str, settings: Settings, windows: Windows) -> Check:
-    """Counts values that the processor reads, for which it waits.
+    """Counts the values that the CPU reads from the device; for each of them it waits.
 
-    Between two log steps there may be none: an epoch of more steps and as many log steps reads no more.
+    Between two log steps there may be none.
+    So an epoch of more steps and as many log steps must not read more values.
     """
     counts = []
     for steps in (LOG_EVERY + 2, 2 * LOG_EVERY):  # two log steps each
@@ -126,10 +135,11 @@ def compared(check: Check, reference: Check, tolerance: float) -> Check:
 
 
 def check_dataset(settings: Settings, root: Path, device: torch.device, steps: int | None) -> list[Check]:
-    """Trains an epoch of one paper line on synthetic motion in every number format, without dropout.
+    """Trains an epoch at one dataset's settings on synthetic motion, in every number format.
 
-    Dropout's numbers differ between formats and devices, and losses could not be compared.
-    root: the dataset's folder; steps: None for a whole epoch.
+    settings: without dropout, whose random numbers differ between formats and devices.
+    root: the dataset's folder.
+    steps: steps to train; None for a whole epoch.
     """
     name, cuda = settings['dataset'], device.type == 'cuda'
     windows = load_windows(settings, root, 'train', device)
@@ -154,7 +164,7 @@ def check_dataset(settings: Settings, root: Path, device: torch.device, steps: i
 
 
 def check_devices(name: str, settings: Settings, root: Path, windows: Windows) -> Check:
-    """Compares the first steps on the GPU with the same ones on the CPU."""
+    """Compares the first steps on the GPU with the same steps on the CPU."""
     on_cpu = load_windows(settings, root, 'train', torch.device('cpu'))
     reference = check_line('the CPU', settings, on_cpu, LOG_EVERY)
     return compared(check_line(name, settings, windows, LOG_EVERY), reference, ON_CPU)
@@ -173,9 +183,11 @@ def check_tests(device: torch.device) -> Check:
 
 
 def check_two_processes(words: list[str], folder: Path, gpus: int) -> Check:
-    """Compares an epoch of one process with one of two that share its steps, by torchrun.
+    """Compares an epoch of one process with an epoch of two processes that share its steps, by torchrun.
 
-    words: a main's command line, with the batch size of one process; folder: for both run folders.
+    words: command line of a main, with the batch size of one process.
+    folder: where both run folders are made.
+    gpus: number of GPUs of this machine.
     """
     name = 'two GPUs by torchrun'
     if gpus < 2:
@@ -189,7 +201,10 @@ def check_two_processes(words: list[str], folder: Path, gpus: int) -> Check:
 
 
 def run_main(command: list[str], folder: Path) -> dict[str, str]:
-    """Runs a main for one epoch into a run folder and returns the epoch's row of its history."""
+    """Runs a main for one epoch into a run folder and returns the epoch's row of its history.
+
+    Raises RuntimeError with the last line of its messages if it fails.
+    """
     whole = [*command, '--epoch', '1', '--exp', str(folder)]
     done = subprocess.run(whole, cwd=PROJECT, capture_output=True, text=True)
     if done.returncode:
@@ -210,7 +225,10 @@ def cuda_facts() -> dict[str, Any]:
 
 
 def report(machine: Mapping[str, Any], checks: list[Check], *, small: bool) -> str:
-    """Returns the report as Markdown: machine, table, what failed, what was not run."""
+    """Returns the report as Markdown: machine, table, what failed, what was not run.
+
+    small: whether the network is narrow and the steps are few, so that the figures mean nothing.
+    """
     heads = ['check', 'result', 'windows/s', 'MPJPE, mm', 'MB', 'readings']
     rows = [[check.name, check.status, shown(check.windows_per_s, '.0f'), shown(check.mpjpe, '.3f'),
              ' + '.join(f'{value:.0f}' for value in check.megabytes) or '-',

@@ -1,4 +1,4 @@
-"""What the machine itself can do: its name, the speed of matrix products, the time from files to windows."""
+"""Measures the machine itself: its name, the speed of matrix products, the time from files to windows."""
 import os
 import platform
 import shutil
@@ -16,7 +16,7 @@ from utils.speed.timing import once, operations, spread, timed, without_bars
 
 
 def describe_machine(device: torch.device) -> dict[str, Any]:
-    """Names the machine and the versions that figures belong to."""
+    """Names the machine and the versions that the figures belong to."""
     cpuinfo = Path('/proc/cpuinfo')
     lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
     cpu = next((line.split(':')[1].strip() for line in lines if line.startswith('model name')), None)
@@ -28,9 +28,16 @@ def describe_machine(device: torch.device) -> dict[str, Any]:
 
 def measure_products(device: torch.device, *, batch: int, nodes: int, width: int, square: int,
                      seconds: float) -> dict[str, dict[str, Any]]:
-    """Measures the two products that the S-GCN is made of, and a large square one, in FLOP/s.
+    """Measures the speed of three matrix products, in FLOP/s.
 
-    batch: windows; nodes: N; width: H, features of a node; square: side of the large matrices.
+    Two are those that the S-GCN is made of, with the adjacency and with the weights.
+    The third is of large square matrices.
+
+    batch: number of windows.
+    nodes: N, nodes of the graph.
+    width: H, features of a node.
+    square: side of the large matrices.
+    seconds: time to measure each product for.
     """
     shapes = {'adjacency': ((batch, nodes, nodes), (batch, nodes, width)),
               'weights': ((batch * nodes, width), (width, width)),
@@ -47,9 +54,13 @@ def measure_products(device: torch.device, *, batch: int, nodes: int, width: int
 
 
 def measure_loading(settings: Settings, root: Path, device: torch.device, *, repeats: int) -> dict[str, Any]:
-    """Times the way from files to windows of all splits on the device: parsed, and from a cache of its own.
+    """Times the loading of all splits, from files to windows on the device.
 
-    The operating system has the files in memory after the first time: a disk's own slowness is not in this.
+    'cold' is the time to parse the files, 'cached' that from a cache which this measurement makes for itself.
+    The first load is not counted. After it the operating system holds the files in memory, so a slow disk is
+    not seen.
+
+    repeats: how often each is timed.
     """
     def load() -> list[Windows]:
         return [load_windows(settings, root, split, device) for split in ('train', 'validation', 'test')]

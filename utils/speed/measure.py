@@ -1,4 +1,4 @@
-"""What training and prediction take of a machine, and where a step's time goes."""
+"""Measures time, operations and memory of training and prediction, and where a step's time goes."""
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -38,9 +38,11 @@ TOP = 8  # operators shown
 
 @dataclass(frozen=True)
 class Effort:
-    """How much is measured.
+    """How thoroughly to measure.
 
-    seconds: of each figure. frames: of synthetic motion. square: side of the large matrices.
+    seconds: time to measure each figure for.
+    frames: length of the synthetic motion.
+    square: side of the large matrices.
     """
 
     seconds: float
@@ -52,7 +54,7 @@ FULL, QUICK = Effort(2.0, 20_000, 2048), Effort(0.0, 400, 64)
 
 
 def synthetic_windows(dataset: Dataset, settings: Settings, frames: int, device: torch.device) -> Windows:
-    """Makes one recording of joints that wander a few mm a frame, with a dataset's shapes."""
+    """Makes one recording with a dataset's shapes, whose joints move by a few mm a frame at random."""
     generator = torch.Generator().manual_seed(0)
     joints = len(dataset.skeleton.joints)
     input_n, output_n = settings['input_n'], settings['output_n']
@@ -65,7 +67,7 @@ def synthetic_windows(dataset: Dataset, settings: Settings, frames: int, device:
 
 
 def synthetic_training(settings: Settings, frames: int, device: torch.device) -> Training:
-    """Builds a run as a main would begin it, on synthetic motion; it writes nothing."""
+    """Builds a training as a main would begin it, on synthetic motion; it writes nothing."""
     torch.manual_seed(settings['seed'])
     dataset = DATASETS[settings['dataset']]
     windows = synthetic_windows(dataset, settings, frames, device)
@@ -76,7 +78,7 @@ def synthetic_training(settings: Settings, frames: int, device: torch.device) ->
 
 
 def stepper(training: Training) -> Callable[[], None]:
-    """Returns a function that does one training step, on other windows each time."""
+    """Returns a function that does one training step, on different windows at each call."""
     state, settings, windows = training.state, training.settings, training.windows['train']
     order = torch.randperm(len(windows), generator=torch.Generator().manual_seed(0))
     batches = order.split(settings.batch_size)[: max(1, len(order) // settings.batch_size)]
@@ -91,10 +93,11 @@ def stepper(training: Training) -> Callable[[], None]:
 
 
 def profile_step(step: Callable[[], None], device: torch.device, *, steps: int) -> dict[str, Any]:
-    """Profiles training steps: 'parts', the spread of each in s, and 'top_operators', those that take most.
+    """Profiles training steps.
 
-    The parts are the marks in `train_step`. On a GPU they are the time the processor takes to start them, and
-    the operators' time is the device's.
+    'parts' is the spread of the time of each part that `train_step` marks, in s.
+    'top_operators' names the operators that take most time.
+    On a GPU the time of a part is what the CPU takes to start it; the time of an operator is the device's.
     """
     cuda = device.type == 'cuda'
     with profile(activities=[ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if cuda else [])]) as profiler:
@@ -127,7 +130,7 @@ def measure_evaluation(training: Training, device: torch.device, *, seconds: flo
         return evaluate(lambda *views: model(*views).fused, few, training.skeleton, batch_size=batch,
                         title='evaluating')
 
-    def predict() -> object:  # the counter does not get along with inference mode
+    def predict() -> object:  # the counter of operations does not work in inference mode
         views = few.batch(torch.arange(len(few), device=device))
         with torch.no_grad():
             return model(views.observed, views.coefficients)
@@ -139,7 +142,7 @@ def measure_evaluation(training: Training, device: torch.device, *, seconds: flo
 
 
 def measure_latency(training: Training, device: torch.device, *, seconds: float) -> list[dict[str, Any]]:
-    """Times a prediction of one window's poses, on the device: with one thread and with all."""
+    """Times the prediction of one window on the device, with one CPU thread and with all."""
     observed = training.windows['train'].batch(torch.zeros(1, dtype=torch.long, device=device)).observed
     model = training.state.model.eval()
     return [{'threads': threads, 'time': latency(model, observed, seconds=seconds, threads=threads)}
@@ -156,7 +159,7 @@ def latency(network: nn.Module, observed: Tensor, *, seconds: float, threads: in
 
 
 def measure(settings: Settings, device: torch.device, effort: Effort) -> dict[str, Any]:
-    """Measures everything about the network and training that the settings describe."""
+    """Measures everything about the network and the training that the settings describe."""
     settings = choose_precision(settings, device)
     batch_size = settings['batch_size']
     square = effort.square * (4 if device.type == 'cuda' and effort is FULL else 1)

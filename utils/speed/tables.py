@@ -1,6 +1,6 @@
-"""A benchmark's figures as Markdown tables, which read well as text too.
+"""Writes a benchmark's figures as Markdown tables, which read well as text too.
 
-Times are medians (10th to 90th percentile).
+Times are medians, with the 10th to 90th percentile in brackets.
 """
 from collections.abc import Iterable
 from typing import Any
@@ -47,10 +47,15 @@ def tables(figures: Figures) -> str:
 
 
 def name(measured: Figures) -> list[str]:
+    """Returns the first cells of a row: the dataset and d_model."""
     return [measured['dataset'], str(measured['d_model'])]
 
 
 def step_row(measured: Figures, peak: float) -> list[str]:
+    """Makes the row of a training step.
+
+    peak: speed of the fastest matrix product, in FLOP/s.
+    """
     times = measured['step']
     return [*name(measured), str(measured['batch_size']), f'{measured["parameters"] / 1e6:.2f}',
             f'{measured["step_flop"] / 1e9:.1f}', str(measured['step_operators']), ms(times),
@@ -59,11 +64,16 @@ def step_row(measured: Figures, peak: float) -> list[str]:
 
 
 def part_row(measured: Figures) -> list[str]:
+    """Makes the row of the parts of a step: the time of each in ms, and its share."""
     medians = [part['median'] for part in measured['parts'].values()]
     return [*name(measured), *(f'{1000 * median:.2f} ({median / sum(medians):.1%})' for median in medians)]
 
 
 def evaluation_row(measured: Figures, peak: float) -> list[str]:
+    """Makes the row of the evaluation and of the latency.
+
+    peak: speed of the fastest matrix product, in FLOP/s.
+    """
     found = measured['evaluation']
     return [*name(measured), str(measured['test_batch_size']), f'{found["windows_per_s"]:.1f}',
             f'{found["flop"] / found["time"]["median"] / peak:.0%}',
@@ -71,30 +81,36 @@ def evaluation_row(measured: Figures, peak: float) -> list[str]:
 
 
 def latency_cells(times: dict[str, float] | None) -> list[str]:
-    """Median and 99th percentile; dashes for what is not installed."""
+    """Formats median and 99th percentile in ms, or dashes for what is not installed.
+
+    times: a spread in s.
+    """
     return [ms(times), f'{1000 * times["p99"]:.2f}'] if times else ['-', '-']
 
 
 def latency_heads(measured: Figures) -> list[str]:
+    """Returns the titles above `latency_cells`, for each number of threads."""
     return [head for entry in measured['latency']
             for head in (f'{entry["threads"]} thread' + 's' * (entry['threads'] > 1), '99th')]
 
 
 def titled(title: str, head: Iterable[str], rows: Iterable[list[str]]) -> tuple[str, ...]:
+    """Returns the lines of a table, with a line above it that says what it shows."""
     return '', f'{title}:', '', markdown_table([list(head), *rows])
 
 
 def ms(times: dict[str, float]) -> str:
-    """Median (10th-90th percentile)."""
+    """Formats a spread in s as its median and 10th to 90th percentile in ms."""
     return f'{1000 * times["median"]:.2f} ({1000 * times["p10"]:.2f}-{1000 * times["p90"]:.2f})'
 
 
 def speed(product: Figures) -> str:
-    """GFLOP/s, and those of the slow and the fast tenth."""
+    """Formats the speed of a product in GFLOP/s: the median, and its 10th to 90th percentile."""
     times = product['time']
     slow, fast = (giga(product['flop'] / times[tenth]) for tenth in ('p90', 'p10'))
     return f'{giga(product["flop_per_s"])} ({slow}-{fast})'
 
 
 def giga(value: float) -> str:
+    """Formats a value in units of 1e9."""
     return f'{value / 1e9:.1f}'

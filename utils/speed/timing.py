@@ -1,4 +1,4 @@
-"""Repeated timing with its spread, operations, and memory, on any device."""
+"""Measures times and their spread, and counts operations, operators, reads and memory, on any device."""
 import io
 import resource
 import sys
@@ -19,13 +19,13 @@ WARM_UP = 2  # calls
 
 
 def wait_for(device: torch.device) -> None:
-    """Waits until everything that was started on the device is done."""
+    """Waits until the device has done everything that was started on it."""
     if device.type != 'cpu':
         torch.accelerator.synchronize(device)
 
 
 def once(work: Callable[[], object], device: torch.device) -> float:
-    """Times one call, the first one included. Returns s."""
+    """Times one call, without a warm-up. Returns s."""
     started = time.perf_counter()
     work()
     wait_for(device)
@@ -46,7 +46,7 @@ def timer_of(work: Callable[[], object], device: torch.device, threads: int) -> 
 def timed(work: Callable[[], object], device: torch.device, *, seconds: float) -> list[float]:
     """Times `work` for at least `seconds`, and longer while the times spread by more than a tenth.
 
-    Returns times of one call in s. Those of very short calls are means of several.
+    Returns times of one call in s. For very short calls each of them is the mean of several calls.
     """
     timer = timer_of(work, device, torch.get_num_threads())
     return timer.adaptive_autorange(min_run_time=seconds, max_run_time=1 + 2 * seconds).times
@@ -54,7 +54,12 @@ def timed(work: Callable[[], object], device: torch.device, *, seconds: float) -
 
 def timed_singly(work: Callable[[], object], device: torch.device, *, seconds: float, least: int = 8,
                  threads: int) -> list[float]:
-    """Times single calls, so that rare slow ones show: for `seconds` in all, and at least so many. In s."""
+    """Times single calls, so that rare slow ones show. Returns s.
+
+    seconds: time to measure for, in all.
+    least: number of calls to time at least.
+    threads: CPU threads that torch may use.
+    """
     timer = timer_of(work, device, threads)
     times: list[float] = []
     while len(times) < least or sum(times) < seconds:
@@ -63,20 +68,20 @@ def timed_singly(work: Callable[[], object], device: torch.device, *, seconds: f
 
 
 def without_bars() -> AbstractContextManager[object]:
-    """Hides the progress bars of what is measured again and again; messages are shown."""
+    """Hides progress bars, which would be drawn once for every repetition. Messages are shown."""
     return redirect_stderr(io.StringIO())
 
 
 def spread(times: list[float]) -> dict[str, float]:
-    """Returns the median, the 10th, 90th and 99th percentile in s, and how many times there are."""
+    """Returns the median and the 10th, 90th and 99th percentile in s, and the number of times."""
     p10, median, p90, p99 = np.percentile(times, (10, 50, 90, 99)).tolist()
     return {'median': median, 'p10': p10, 'p90': p90, 'p99': p99, 'runs': len(times)}
 
 
 def operations(work: Callable[[], object]) -> int:
-    """Counts floating-point operations of the products and convolutions in one call.
+    """Counts the floating-point operations of the products and convolutions in one call.
 
-    A multiplication and an addition are two.
+    A multiplication and an addition count as two.
     """
     with FlopCounterMode(display=False) as counter:
         work()
@@ -84,10 +89,10 @@ def operations(work: Callable[[], object]) -> int:
 
 
 class Operators(TorchDispatchMode):
-    """Counts the operators that start in the block: on a GPU each is one kernel or more.
+    """Counts the operators that start in the block; on a GPU each is one kernel or more.
 
-    Views are left out, as they do nothing, and so are the profiler's marks. What a library call does inside,
-    as in fused optimizers, is not seen.
+    Views are left out, as they compute nothing, and so are the profiler's marks.
+    What a library call does inside, as in fused optimizers, is not seen.
     """
 
     def __init__(self) -> None:
@@ -107,7 +112,7 @@ def operators(work: Callable[[], object]) -> int:
 
 
 class PythonReads(TorchFunctionMode):
-    """Counts values that Python reads in the block: for each the processor waits for the device."""
+    """Counts the values that Python reads from the device in the block; for each of them the CPU waits."""
 
     READS = {getattr(torch.Tensor, name) for name in
              ('item', 'tolist', 'cpu', 'numpy', '__bool__', '__float__', '__int__', '__index__',
@@ -123,7 +128,10 @@ class PythonReads(TorchFunctionMode):
 
 
 class TorchReads(TorchDispatchMode):
-    """Counts the same in torch's own code, and operators whose result's size depends on values."""
+    """Counts the values that torch's own code reads from the device in the block.
+
+    Operators whose result's size depends on values read them too.
+    """
 
     READS = ('aten::_local_scalar_dense', 'aten::nonzero', 'aten::masked_select', 'aten::is_nonzero',
              'aten::equal')
@@ -138,7 +146,10 @@ class TorchReads(TorchDispatchMode):
 
 
 def reset_peak_memory(device: torch.device) -> None:
-    """Counts the peak from here on: on CUDA, and for the process on Linux. Elsewhere its peak stays."""
+    """Forgets the peak of the memory so far: on CUDA, and for the process on Linux.
+
+    On other systems the process's peak cannot be reset.
+    """
     if device.type == 'cuda':
         torch.cuda.reset_peak_memory_stats(device)
     clear = Path('/proc/self/clear_refs')
@@ -147,7 +158,7 @@ def reset_peak_memory(device: torch.device) -> None:
 
 
 def peak_memory(device: torch.device) -> dict[str, int]:
-    """Returns bytes: the process's largest resident size, and on CUDA what tensors took at most."""
+    """Returns peaks in bytes: the process's resident size, and on CUDA the memory of the tensors."""
     unit = 1 if sys.platform == 'darwin' else 1024
     peak = {'rss': resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit}
     return peak | ({'cuda': torch.cuda.max_memory_allocated(device)} if device.type == 'cuda' else {})

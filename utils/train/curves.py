@@ -1,4 +1,7 @@
-"""Draws a run's curves: curves.png and tensorboard's events. Both libraries are optional."""
+"""Draws the curves of a run over its epochs, as curves.png and as events for tensorboard.
+
+curves.png needs matplotlib and the events need tensorboard; a run goes on without either.
+"""
 import logging
 from pathlib import Path
 from typing import Any
@@ -9,23 +12,30 @@ from utils.common.files import whole_file
 log = logging.getLogger('ksof')
 Epoch = dict[str, float]  # one entry of a run's history, as in history.csv
 BLUE, ORANGE, GREEN, PURPLE, GREY = '#0072B2', '#D55E00', '#009E73', '#AA4499', '#666666'
-# Key in the history, colour, line, name. The lines differ in more than colour, for those who do not tell colours apart.
-ERRORS = (('fused', ORANGE, '-', 1.2, 'training, fused'), ('temporal', GREEN, '--', 1.2, 'training, K-TCN'),
-          ('spatial', PURPLE, ':', 1.6, 'training, S-GCN'), ('validation', BLUE, '-', 2.4, 'validation, fused'))
+# Key in the history, colour, style and width of the line, name.
+# The lines differ in more than colour, for those who do not tell colours apart.
+ERRORS = (('fused', ORANGE, '-', 1.2, 'training, fused'),
+          ('temporal', GREEN, '--', 1.2, 'training, K-TCN'),
+          ('spatial', PURPLE, ':', 1.6, 'training, S-GCN'),
+          ('validation', BLUE, '-', 2.4, 'validation, fused'))
 
 
 class Curves:
-    """Keeps the curves of one run up to date, after each epoch."""
+    """Keeps the curves of one run up to date after each epoch."""
 
     def __init__(self, folder: Path):
         self.folder = folder
         self.events: Any = None
-        self.written = 0  # epochs that the events hold
-        self.missing: set[str] = set()
+        self.written = 0  # number of epochs that the events hold
+        self.missing: set[str] = set()  # libraries that failed and are not tried again
 
     def update(self, history: list[Epoch]) -> None:
-        """Draws curves.png again and adds new epochs to the events. What cannot be done is said once and does no harm."""
-        for library, what, show in (('matplotlib', 'curves.png', self.draw), ('tensorboard', 'events', self.write_events)):
+        """Draws curves.png again and adds new epochs to the events.
+
+        A library that is missing or a file that cannot be written is reported once, and training goes on.
+        """
+        for library, what, show in (('matplotlib', 'curves.png', self.draw),
+                                    ('tensorboard', 'events', self.write_events)):
             if library in self.missing:
                 continue
             try:
@@ -33,18 +43,23 @@ class Curves:
             except ImportError:
                 self.missing.add(library)
                 if library == 'matplotlib':
-                    log.info('no curves.png in this run: matplotlib is not installed (pip install -r requirements-extra.txt)')
+                    log.info('no curves.png in this run: matplotlib is not installed '
+                             '(pip install -r requirements-extra.txt)')
             except Exception as error:  # whatever a library does: no curve is worth a run
                 self.missing.add(library)
                 reason = getattr(error, 'strerror', None) or f'{type(error).__name__}: {error}'.split('\n')[0][:200]
                 log.warning('%s: no more %s in this run: %s', self.folder, what, reason)
 
     def draw(self, history: list[Epoch]) -> None:
+        """Writes curves.png into the run folder."""
         with plain_drawing():  # whatever MPLBACKEND and matplotlibrc say
             draw_curves(history, self.folder / 'curves.png')
 
     def write_events(self, history: list[Epoch]) -> None:
-        """Writes tensorboard's scalars. The first call writes the whole history, in place of what an earlier start wrote."""
+        """Writes tensorboard's scalars.
+
+        The first call writes the whole history; tensorboard drops what an earlier start of the run wrote.
+        """
         from torch.utils.tensorboard import SummaryWriter
 
         self.events = self.events or SummaryWriter(str(self.folder / 'events'), purge_step=1)
@@ -56,8 +71,11 @@ class Curves:
         self.written = len(history)
 
 
+@plain_drawing()
 def draw_curves(history: list[Epoch], path: Path) -> None:
-    """Draws the run's errors, smoothness, loss weights and learning rate over its epochs as a PNG of 900 x 620 pixels.
+    """Draws errors, smoothness, loss weights and learning rate of a run over its epochs.
+
+    The picture is a PNG of 900 x 620 pixels.
 
     Raises ImportError without matplotlib.
     """
@@ -77,11 +95,12 @@ def draw_curves(history: list[Epoch], path: Path) -> None:
         curve(errors, key, color=colour, linestyle=line, linewidth=width, label=name)
     best = min(history, key=lambda entry: entry['validation'])
     errors.plot(best['epoch'], best['validation'], marker='*', markersize=15, linestyle='none', color=BLUE,
-                markeredgecolor='white', label=f'best: {best["validation"]:.2f} mm, epoch {best["epoch"]:.0f}')
+                markeredgecolor='white',
+                label=f'best: {best["validation"]:.2f} mm, epoch {best["epoch"]:.0f}')
     errors.set(ylabel='MPJPE over all predicted frames, mm')
     leave_out_start(errors, history)
-    errors.legend(frameon=False, ncols=5, fontsize=9, loc='lower center', bbox_to_anchor=(0.5, 1), columnspacing=1.2,
-                  handlelength=2.2)
+    errors.legend(frameon=False, ncols=5, fontsize=9, loc='lower center', bbox_to_anchor=(0.5, 1),
+                  columnspacing=1.2, handlelength=2.2)
     small = [figure.add_subplot(grid[1, column]) for column in range(3)]
     curve(small[0], 'jps', color=GREY)
     small[0].set(title='joint point smoothness', ylabel='mm / frame²')
@@ -94,7 +113,8 @@ def draw_curves(history: list[Epoch], path: Path) -> None:
     for axes in (errors, *small):
         axes.set_xlabel('epoch')
         axes.set_xlim(0.5, max(epochs[-1], 2) + 0.5)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=10 if axes is errors else 5, min_n_ticks=1))
+        nbins = 10 if axes is errors else 5
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=nbins, min_n_ticks=1))
         axes.grid(alpha=0.25)
         axes.spines[['top', 'right']].set_visible(False)
     with whole_file(path) as temporary:
@@ -102,7 +122,10 @@ def draw_curves(history: list[Epoch], path: Path) -> None:
 
 
 def leave_out_start(axes: Any, history: list[Epoch]) -> None:
-    """Scales to all but the first tenth of the epochs, whose high errors would flatten the rest."""
+    """Scales the axis to the errors after the first tenth of the epochs.
+
+    The high errors before it would flatten the rest.
+    """
     values = [[entry[key] for entry in history] for key, *_ in ERRORS]
     floor = min(min(own) for own in values)
     top = max(max(own[len(own) // 10:]) for own in values)

@@ -1,13 +1,16 @@
-"""What of a run's settings training reads. Each field is named as its option, and opt.py says what it means."""
+"""Holds the settings that training reads.
+
+Each field has the name of its option; the help in opt.py says what it means.
+"""
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainSettings:
-    """What does not change while a run trains. Made by utils/build.py."""
+    """Settings of one training; they do not change while it runs. utils/build.py makes them."""
 
-    epoch: int  # to train in all
-    batch_size: int  # windows of a step in each process
+    epoch: int  # number of epochs to train in all
+    batch_size: int  # windows of a step on each rank
     test_batch_size: int
     lr_now: float
     lr_end: float

@@ -1,4 +1,4 @@
-"""Which term of the loss moves the weights: gradient shares, measured on one batch."""
+"""Measures on one batch how much each term of the loss moves the weights."""
 import torch
 from torch import nn
 
@@ -7,12 +7,15 @@ from utils.data.windows import Batch
 
 
 def gradient_shares(network: nn.Module, criterion: KSOFLoss, batch: Batch) -> dict[str, float]:
-    """Returns for each addend of the loss the norm of its gradient over the sum of these norms, as 'share_...'.
+    """Returns the gradient share of each addend of the loss, as 'share_' and its name.
 
-    The gradient is with respect to the network's weights. Dropout and the running means stand still, so that
-    measuring leaves no trace in a run.
+    A share is the norm of the addend's gradient over the sum of these norms.
+    The gradient is with respect to the network's weights.
+    It is taken without dropout, and no running mean changes: a run trains on as if nothing was measured.
 
     network: the network in training; it is left in evaluation mode.
+    criterion: the loss; it is left in training mode.
+    batch: windows on which the gradients are taken.
     """
     network.eval()
     criterion.eval()

@@ -1,4 +1,4 @@
-"""All that changes while a run trains, and its way into a checkpoint and back."""
+"""Holds everything that changes while a run trains, and moves it into a checkpoint and back."""
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,13 +16,15 @@ from utils.common.checkpoint import Checkpoint
 
 @dataclass
 class EpochProgress:
-    """How far an epoch is. Its tensors stay on the device, so that a step never waits for it.
+    """How far an epoch is.
 
-    step: steps done.
-    seconds: the time that they took.
+    Its tensors stay on the device, so that a step never waits for the device.
+
+    step: number of steps done.
+    seconds: time that they took.
     sums: (7,) sums of the loss terms over the good steps.
-    bad_steps: () steps with a loss or gradient that was not finite.
-    first_bad: (8,) the first such step, counted from 0, and its loss terms.
+    bad_steps: () number of steps whose loss or gradient was not finite.
+    first_bad: (8,) index of the first such step, counted from 0, and its loss terms.
     """
 
     step: int
@@ -33,7 +35,7 @@ class EpochProgress:
 
 
 def epoch_start(device: torch.device) -> EpochProgress:
-    """Returns the progress of an epoch of which nothing is done."""
+    """Returns the progress of an epoch of which no step is done."""
     terms = len(LossTerms._fields)
     return EpochProgress(0, 0.0, torch.zeros(terms, device=device), torch.zeros((), device=device),
                          torch.zeros(1 + terms, device=device))
@@ -43,9 +45,10 @@ def epoch_start(device: torch.device) -> EpochProgress:
 class TrainState:
     """What changes while a run trains.
 
-    network: the model as a step calls it: itself, or its compiled form with the same weights.
-    ema: the running average of the model's weights, where the run has one.
-    history: an entry for each finished epoch, as in history.csv.
+    network: the model, or its compiled form with the same weights; this is what a step calls.
+    ema: moving average of the model's weights; None where the run has none.
+    progress: how far the present epoch is.
+    history: one entry for each finished epoch, as in history.csv.
     """
 
     model: KSOF
@@ -59,7 +62,7 @@ class TrainState:
 
     @property
     def device(self) -> torch.device:
-        """Where the state lies."""
+        """The device that the state is on."""
         return self.progress.sums.device
 
     @property
@@ -69,23 +72,28 @@ class TrainState:
 
     @property
     def best(self) -> dict[str, float] | None:
-        """The epoch with the lowest validation error."""
+        """Entry of the epoch with the lowest validation error; None before the first epoch."""
         return min(self.history, key=lambda entry: entry['validation'], default=None)
 
     def state_dict(self) -> Checkpoint:
-        """Returns everything that resuming needs, as tensors and plain containers. Every rank must call it."""
+        """Returns everything that a resume needs, as tensors and plain containers.
+
+        Every rank must call it, because the random states of all ranks are gathered.
+        """
         random, *random_of_others = distributed.gather(random_states(self.device))
-        # The EMA needs the weights in training besides, and how many steps it is of.
-        average = None if self.ema is None else {'model': self.model.state_dict(), 'steps': int(self.ema.n_averaged)}
+        average = None
+        if self.ema is not None:  # 'model' below is then the EMA, so the weights in training are saved here
+            average = {'model': self.model.state_dict(), 'steps': int(self.ema.n_averaged)}
         return {
             'model': self.scored.state_dict(), 'average': average, 'criterion': self.criterion.state_dict(),
             'optimizer': self.optimizer.state_dict(), 'lr_scheduler': self.lr_scheduler.state_dict(),
             'step': self.lr_scheduler.last_epoch, 'epoch': len(self.history), 'progress': vars(self.progress),
-            'history': self.history, 'best': self.best, 'random': random, 'random_of_others': random_of_others,
+            'history': self.history, 'best': self.best, 'random': random,
+            'random_of_others': random_of_others,
         }
 
     def load_state_dict(self, saved: Checkpoint) -> None:
-        """Takes over what `state_dict` returned, this rank's random states included."""
+        """Restores what `state_dict` returned, with the random states of this rank."""
         average = saved.get('average')
         self.model.load_state_dict(average['model'] if average else saved['model'])
         if self.ema is not None and average:
@@ -98,11 +106,12 @@ class TrainState:
                                     for name, value in saved['progress'].items()}
         self.progress = EpochProgress(**progress)
         self.history = list(saved['history'])
-        restore_random_states([saved['random'], *saved.get('random_of_others', [])][distributed.rank()], self.device)
+        random_of_ranks = [saved['random'], *saved.get('random_of_others', [])]
+        restore_random_states(random_of_ranks[distributed.rank()], self.device)
 
 
 def random_states(device: torch.device) -> dict[str, Any]:
-    """Returns the states of the generators that dropout and augmentation draw from."""
+    """Returns the states of the random generators that dropout and augmentation use."""
     states = {'cpu': torch.get_rng_state()}
     if device.type == 'cuda':
         states['cuda'] = torch.cuda.get_rng_state(device)
@@ -110,7 +119,7 @@ def random_states(device: torch.device) -> dict[str, Any]:
 
 
 def restore_random_states(states: dict[str, Any], device: torch.device) -> None:
-    """Puts the generators back to where `random_states` found them."""
+    """Sets the random generators to the states that `random_states` returned."""
     torch.set_rng_state(states['cpu'])
     if device.type == 'cuda' and 'cuda' in states:
         torch.cuda.set_rng_state(states['cuda'], device)
