@@ -1,7 +1,7 @@
-"""Where options stop: builds network, windows, loss and training settings from a mapping of settings.
+"""Builds network, windows, loss and training settings from a mapping of settings. Options stop here.
 
-The settings are the parsed options, or those that a checkpoint holds: there, options that came later mean what
-opt.py says of checkpoints from before them.
+The settings are the parsed options, or those that a checkpoint holds.
+An option that a checkpoint is too old to hold has the value that opt.py gives for such checkpoints.
 """
 from collections.abc import Mapping
 from dataclasses import fields
@@ -22,7 +22,7 @@ Settings = Mapping[str, Any]
 
 
 def build_network(settings: Settings) -> KSOF:
-    """Builds the untrained network."""
+    """Builds the network, with untrained weights."""
     settings = completed(settings)
     without = settings['without']
     return KSOF(node_n=settings['node_n'], input_n=settings['input_n'], output_n=settings['output_n'],
@@ -36,15 +36,18 @@ def build_loss(settings: Settings) -> KSOFLoss:
     """Builds the training loss."""
     settings = completed(settings)
     return KSOFLoss(settings['jps_weight'], settings['velocity_weight'], settings['near_frames'],
-                    learned_weights=settings['without'] != 'loss_weights', path_weight=settings['path_weight'],
-                    error_weighting=settings['error_weighting'], frames=settings['output_n'],
-                    joints=settings['node_n'] // 3)
+                    learned_weights=settings['without'] != 'loss_weights',
+                    path_weight=settings['path_weight'], error_weighting=settings['error_weighting'],
+                    frames=settings['output_n'], joints=settings['node_n'] // 3)
 
 
 def load_windows(settings: Settings, root: Path, split: str, device: torch.device) -> Windows:
-    """Reads the windows of 'train', 'validation' or 'test'. Those of training are changed each time they are taken.
+    """Reads the windows of 'train', 'validation' or 'test'.
+
+    Training windows are changed each time they are taken, where the settings ask for it.
 
     root: the dataset's own folder.
+    Raises InputError where there is no window, or a file is missing or damaged.
     """
     settings = completed(settings)
     dataset = dataset_named(settings['dataset'])
@@ -53,12 +56,13 @@ def load_windows(settings: Settings, root: Path, split: str, device: torch.devic
                             test_sample_num=settings['test_sample_num'], device=device,
                             allow_missing=settings['allow_missing'])
     if split == 'train' and any(settings[name] for name in ('mirror', 'reverse', 'stretch', 'shift')):
-        windows.augmentation = Augmentation(settings['mirror'], settings['reverse'], settings['stretch'], settings['shift'],
-                                            torch.tensor(dataset.skeleton.mirror_index, device=device))
+        mirror_index = torch.tensor(dataset.skeleton.mirror_index, device=device)
+        windows.augmentation = Augmentation(settings['mirror'], settings['reverse'], settings['stretch'],
+                                            settings['shift'], mirror_index)
     return windows
 
 
 def train_settings(settings: Settings) -> TrainSettings:
-    """Picks what training reads."""
+    """Picks the settings that training reads."""
     settings = completed(settings)
     return TrainSettings(**{field.name: settings[field.name] for field in fields(TrainSettings)})

@@ -1,9 +1,10 @@
-"""Training and evaluation in several processes that torchrun started. With one process nothing changes.
+"""Trains and evaluates in several processes that torchrun started. With one process nothing changes.
 
-Every rank holds the same weights and all data. A step takes `batch_size` windows in each rank, the global batch. It is
-the step that one process would take with all those windows: the loss is made of means over the global batch, and the
-gradients are averaged over the ranks. DistributedDataParallel would minimise another loss here, as the loss squares
-means of the batch. Rank 0 alone prints and writes.
+Every rank holds the same weights and all data. Rank 0 alone prints and writes.
+A step takes `batch_size` windows in each rank; together they are the global batch.
+It is the step that one process would take with all those windows: the loss is made of means over the global
+batch, and gradients are averaged over the ranks.
+DistributedDataParallel would minimise another loss here, as the loss squares means of the batch.
 """
 import functools
 import io
@@ -24,16 +25,17 @@ T = TypeVar('T')
 
 @contextmanager
 def process_group() -> Iterator[None]:
-    """Connects the processes that torchrun started for the block: by gloo on the CPU, by nccl on CUDA.
+    """Connects the processes of torchrun for the block: by gloo on the CPU, by nccl on CUDA.
 
-    InputError where torchrun's variables are not all there.
+    Raises InputError where torchrun's variables are not all there.
     """
     if not dist.is_torchelastic_launched():
         yield
         return
-    if wrong := [name for name in ('RANK', 'WORLD_SIZE', 'LOCAL_RANK') if not os.environ.get(name, '').isdecimal()]:
-        raise InputError(f'TORCHELASTIC_RUN_ID is set as by torchrun, but {", ".join(wrong)} is no number: start with torchrun, '
-                         'or unset TORCHELASTIC_RUN_ID')
+    needed = ('RANK', 'WORLD_SIZE', 'LOCAL_RANK')
+    if wrong := [name for name in needed if not os.environ.get(name, '').isdecimal()]:
+        raise InputError(f'TORCHELASTIC_RUN_ID is set as by torchrun, but {", ".join(wrong)} is no number: '
+                         'start with torchrun, or unset TORCHELASTIC_RUN_ID')
     if os.environ['WORLD_SIZE'] == '1':
         yield
         return
@@ -46,12 +48,12 @@ def process_group() -> Iterator[None]:
 
 @functools.cache
 def launcher() -> dist.Store:
-    """Returns the store that torchrun keeps; each process can write to it and read from it on its own."""
+    """Returns the store that torchrun keeps. Each process can write to it and read from it on its own."""
     return next(dist.rendezvous('env://'))[0]
 
 
 def processes() -> int:
-    """Returns how many there are: the world size."""
+    """Returns the world size, 1 without torchrun."""
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
@@ -61,33 +63,38 @@ def rank() -> int:
 
 
 def say(line: str) -> None:
-    """Prints a line on stderr, once, also where all processes say it."""
+    """Prints a line on stderr once, even where all processes say it."""
     if processes() == 1 or launcher().add(f'said: {line}', 1) == 1:
         print(line, file=sys.stderr)
 
 
 def is_lost(error: RuntimeError) -> bool:
-    """Tells whether an error means that another process has ended."""
+    """Returns whether an error means that another process has ended."""
     return processes() > 1 and (isinstance(error, dist.DistError) or 'gloo' in str(error))
 
 
 def own_device(device: torch.device) -> torch.device:
-    """Returns the device of this process: on CUDA the GPU of its number on this machine. InputError where there is none."""
+    """Returns the device of this process: on CUDA, the GPU that has its number on this machine.
+
+    Raises InputError where there is none.
+    """
     if processes() > 1 and device.type == 'mps':
-        raise InputError('--cuda_idx mps: several processes compute on CUDA or the CPU: use --cuda_idx cpu, or no torchrun')
+        raise InputError('--cuda_idx mps: several processes compute on CUDA or the CPU: use --cuda_idx cpu, '
+                         'or no torchrun')
     if processes() == 1 or device.type != 'cuda' or not torch.cuda.is_available():
         return device
     own, count = int(os.environ['LOCAL_RANK']), torch.cuda.device_count()
     if own >= count:
-        raise InputError(f'torchrun started more processes than this machine has GPUs ({count}): lower --nproc_per_node')
+        raise InputError(f'torchrun started more processes than this machine has GPUs ({count}): lower '
+                         '--nproc_per_node')
     torch.cuda.set_device(own)
     return torch.device('cuda', own)
 
 
 def share_norms(model: nn.Module) -> None:
-    """Makes batch norms take their statistics over the global batch, on CUDA, where torch can do it."""
+    """Makes batch norms take their statistics over the global batch. torch can do it on CUDA alone."""
     if processes() > 1 and next(model.parameters()).device.type == 'cuda':
-        nn.SyncBatchNorm.convert_sync_batchnorm(model)  # in place, but for a network that is itself one
+        nn.SyncBatchNorm.convert_sync_batchnorm(model)  # in place, as the network itself is no batch norm
 
 
 def average_norms(model: nn.Module) -> None:
@@ -99,8 +106,8 @@ def average_norms(model: nn.Module) -> None:
 def average(tensors: Sequence[Tensor]) -> None:
     """Replaces each tensor by its mean over the ranks, in one all_reduce.
 
-    The order of summation is always the same, which it is not in DistributedDataParallel's buckets. So a resumed run
-    has the same bits, also with three ranks and more.
+    The order of summation is always the same, so a resumed run has the same bits, with any number of ranks.
+    It is not so in DistributedDataParallel's buckets.
     """
     if processes() == 1 or not tensors:
         return
@@ -108,14 +115,16 @@ def average(tensors: Sequence[Tensor]) -> None:
     dist.all_reduce(whole)
     whole /= processes()
     parts = whole.split([tensor.numel() for tensor in tensors])
-    torch._foreach_copy_(list(tensors), [part.view_as(tensor) for part, tensor in zip(parts, tensors, strict=True)])
+    means = [part.view_as(tensor) for part, tensor in zip(parts, tensors, strict=True)]
+    torch._foreach_copy_(list(tensors), means)
 
 
 def means_of_all(means: Sequence[Tensor]) -> Sequence[Tensor]:
     """Returns means over the global batch, from each rank's means over its own windows.
 
-    Their gradient is that with respect to this rank's means. So gradients of anything made of them, squares included,
-    are those of one process with the whole global batch, once they are averaged over the ranks.
+    A gradient with respect to a returned mean goes to this rank's own mean, unchanged.
+    So gradients of anything made of the returned means, squares included, are those of one process with the
+    whole global batch, once they are averaged over the ranks.
     """
     if processes() == 1:
         return means
@@ -128,21 +137,32 @@ def means_of_all(means: Sequence[Tensor]) -> Sequence[Tensor]:
 
 
 def own_windows(order: Tensor, batch_size: int) -> Tensor:
-    """Returns this rank's part of an epoch's order, (W,): `batch_size` windows of each step, rank 0 the first ones."""
+    """Returns this rank's part of an epoch's order (W,).
+
+    It has `batch_size` windows of each step. Rank 0 has the first ones.
+    """
     return order if processes() == 1 else order.view(-1, processes(), batch_size)[:, rank()].flatten()
 
 
 def own_batches(windows: int, batch_size: int) -> Tensor:
-    """Returns the indices of the windows that this rank evaluates: every n-th batch of one process, at least one.
+    """Returns the indices of the windows that this rank evaluates.
 
-    The batches are those of one process, so their numbers are too, to the last bit.
+    They are every n-th batch of one process, where n is the world size, and at least one batch.
+    As the batches are those of one process, so are the results, to the last bit.
+
+    windows: how many there are.
     """
     batches = torch.arange(windows).split(batch_size)
     return torch.cat(batches[rank() % len(batches)::processes()])
 
 
 def all_rows(own: Tensor, index: Tensor, rows: int) -> Tensor:
-    """Collects every rank's rows of a CPU tensor: (own rows, ...) and their index -> (rows, ...)."""
+    """Collects the rows of a CPU tensor from all ranks.
+
+    own: (R, ...) this rank's rows.
+    index: (R,) their places in the whole.
+    Returns (rows, ...).
+    """
     if processes() == 1:
         return own
     whole = own.new_empty(rows, *own.shape[1:])
@@ -152,7 +172,7 @@ def all_rows(own: Tensor, index: Tensor, rows: int) -> Tensor:
 
 
 def gather(value: T) -> list[T]:
-    """Returns the value of every rank, in their order."""
+    """Returns the value of every rank, in the order of ranks."""
     values = [value] * processes()
     if processes() > 1:
         dist.all_gather_object(values, value)
@@ -165,7 +185,10 @@ def largest(*values: int) -> list[int]:
 
 
 def on_first(work: Callable[[], T]) -> T | None:
-    """Does `work` on rank 0 and returns its result there. Other ranks wait and get None, or the same InputError or OSError."""
+    """Does `work` on rank 0 and returns its result there. Other ranks wait, and get None.
+
+    All ranks raise the InputError or OSError that `work` raises.
+    """
     result, error = None, None
     if rank() == 0:
         try:
@@ -179,7 +202,7 @@ def on_first(work: Callable[[], T]) -> T | None:
 
 @contextmanager
 def first_then_others() -> Iterator[None]:
-    """Lets rank 0 through the block first and the others after it, who find what it has left in the cache."""
+    """Lets rank 0 through the block first. The other ranks then find what it has left in the cache."""
     if rank():
         gather(None)
     try:

@@ -1,4 +1,7 @@
-"""matplotlib for pictures that look the same on every machine. matplotlib is optional: it is imported when needed."""
+"""Sets up matplotlib so that pictures look the same on every machine.
+
+matplotlib is optional, so it is imported where it is needed.
+"""
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,8 +9,9 @@ from types import ModuleType
 
 
 def import_matplotlib() -> ModuleType:
-    """Imports matplotlib whatever MPLBACKEND names: these pictures need no window, and a wrong name stops the import.
+    """Imports matplotlib without the backend that MPLBACKEND names.
 
+    The pictures need no window, and a wrong name there would stop the import.
     Raises ImportError where matplotlib is not installed.
     """
     backend = os.environ.pop('MPLBACKEND', None)
@@ -21,10 +25,12 @@ def import_matplotlib() -> ModuleType:
 
 @contextmanager
 def plain_drawing() -> Iterator[None]:
-    """Draws with matplotlib's own defaults, not with those of the user's matplotlibrc, and with text as it is.
+    """Draws with matplotlib's own defaults instead of the user's matplotlibrc, and with text as it is.
 
-    Figures are made and written inside the block. `$` in a file's or a run's name is a dollar sign, not the start of a
-    formula, and text.usetex, which needs LaTeX, is off. Serves as a decorator too.
+    Figures are made and written inside the block.
+    `$` in the name of a file or run is a dollar sign, not the start of a formula.
+    text.usetex, which needs LaTeX, is off.
+    The function serves as a decorator too.
     """
     matplotlib = import_matplotlib()
     with matplotlib.rc_context():

@@ -1,4 +1,4 @@
-"""How exactly a GPU calculates: training may be told to trade digits for speed, evaluation never does."""
+"""Sets how exactly a GPU calculates. Training may trade digits for speed, evaluation never does."""
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -10,9 +10,9 @@ log = logging.getLogger('ksof')
 
 
 def use_tf32(on: bool) -> None:
-    """Sets float32 products and convolutions on CUDA to TF32's 10 bits of mantissa, or to exact.
+    """Makes float32 products and convolutions on CUDA use TF32, which has 10 bits of mantissa, or all 23.
 
-    torch mixes the two by default.
+    Both are set, as torch's own defaults differ between products and convolutions.
     """
     torch.set_float32_matmul_precision('high' if on else 'highest')
     torch.backends.cudnn.allow_tf32 = on
@@ -20,7 +20,7 @@ def use_tf32(on: bool) -> None:
 
 @contextmanager
 def tf32(on: bool) -> Iterator[None]:
-    """Calls use_tf32(on) for the block; products are exact after it."""
+    """Calls use_tf32(on) for the block. Products are exact after it."""
     use_tf32(on)
     try:
         yield
@@ -29,7 +29,10 @@ def tf32(on: bool) -> Iterator[None]:
 
 
 def choose_precision(settings: Mapping[str, Any], device: torch.device) -> dict[str, Any]:
-    """Makes products exact, and returns the settings without --amp and --tf32, with a warning, where there is no CUDA."""
+    """Makes products exact, and returns the settings that the device can follow.
+
+    Without CUDA, --amp and --tf32 are switched off, with a warning.
+    """
     use_tf32(False)
     left_out = [name for name in ('amp', 'tf32') if settings[name] and device.type != 'cuda']
     for name in left_out:

@@ -1,4 +1,4 @@
-"""Bounds what a pickle or a checkpoint's archive from a stranger may ask for, before it is loaded."""
+"""Checks a pickle or a checkpoint's archive from a stranger before it is loaded, and bounds its size."""
 import pickletools
 import zipfile
 from collections.abc import Container
@@ -7,17 +7,20 @@ from dataclasses import dataclass, field
 MAX_OPCODES = 300_000  # a run's checkpoint has 25,000, a sequence of 3DPW some hundreds
 MAX_PICKLE = 128 * 2**20  # bytes
 MAX_MEMBERS = 20_000  # files in an archive
-# Global names in a checkpoint of this project.
-CHECKPOINT_NAMES = {'collections OrderedDict', 'torch._utils _rebuild_tensor_v2', 'torch._utils _rebuild_parameter', *(
-    f'torch {kind}Storage' for kind in ('Float', 'Double', 'Half', 'BFloat16', 'Long', 'Int', 'Short', 'Char', 'Byte', 'Bool'))}
+# Global names that a checkpoint of this project has.
+CHECKPOINT_NAMES = {
+    'collections OrderedDict', 'torch._utils _rebuild_tensor_v2', 'torch._utils _rebuild_parameter',
+    *(f'torch {kind}Storage'
+      for kind in ('Float', 'Double', 'Half', 'BFloat16', 'Long', 'Int', 'Short', 'Char', 'Byte', 'Bool'))}
 
 
 @dataclass
 class _Item:
-    """What stands on a pickle's stack.
+    """An entry of a pickle's stack.
 
     size: its bytes or members.
-    leaf: whether it is a number or a text. flat: whether it is one, or a list or tuple of such, or an object.
+    leaf: whether it is a number or a text.
+    flat: whether it is a leaf, a list or tuple of leaves, or an object.
     parts: the members of a tuple.
     """
 
@@ -31,13 +34,15 @@ _MARK = _Item()
 
 
 def check_pickle(raw: bytes, names: Container[str] | None = None) -> None:
-    """Follows a pickle's stack without making its objects. ValueError where it should not be loaded, or is damaged.
+    """Follows a pickle's stack without making its objects.
 
+    Raises ValueError where the pickle is damaged, or breaks one of these rules:
     - It has at most MAX_OPCODES opcodes and MAX_PICKLE bytes.
-    - Keys are numbers, texts or flat tuples, and calls are given no deeper ones: hashing a nested tuple may take for ever.
-    - What all calls are given, and all keys, are together not much longer than the pickle: one list cannot be copied
-      again and again.
-    - It names no global ('module name') but `names`, where those are given.
+    - Keys are numbers, texts or flat tuples, and arguments of calls are no deeper.
+      Hashing a nested tuple may take for ever.
+    - All arguments and keys together are not much longer than the pickle.
+      So one list cannot be copied again and again.
+    - It names no global ('module name') outside `names`, where those are given.
     """
     if len(raw) > MAX_PICKLE:
         raise ValueError(f'a pickle of more than {MAX_PICKLE // 2**20} MiB')
@@ -57,7 +62,7 @@ def check_pickle(raw: bytes, names: Container[str] | None = None) -> None:
                 stack.append(_MARK)
             elif 'PUT' in name or name == 'MEMOIZE':
                 place = len(memo) if argument is None else int(str(argument))
-                # Unpickling makes room for as many remembered objects as a pickle says it has.
+                # Unpickling makes room for as many remembered objects as a pickle claims to have.
                 if place > len(raw):
                     raise ValueError('more objects than bytes')
                 memo[place] = stack[-1]
@@ -74,7 +79,7 @@ def check_pickle(raw: bytes, names: Container[str] | None = None) -> None:
 
 
 def _apply(code: pickletools.OpcodeInfo, argument: object, stack: list[_Item]) -> int:
-    """Does to the stack what one opcode does, and returns how much its calls and keys are given."""
+    """Does to the stack what one opcode does. Returns the size of its arguments and keys."""
     taken = _take(code, stack)
     if code.name == 'REDUCE':
         parts = taken[1].parts
@@ -94,7 +99,8 @@ def _apply(code: pickletools.OpcodeInfo, argument: object, stack: list[_Item]) -
         keys = members[:1]
     if not all(key.leaf or (key.parts and key.flat) for key in keys):
         raise ValueError('a key that is no number, text or flat tuple')
-    size, flat = sum(1 + member.size * member.leaf for member in members), all(member.leaf for member in members)
+    size = sum(1 + member.size * member.leaf for member in members)
+    flat = all(member.leaf for member in members)
     if owner:
         owner.size, owner.flat = owner.size + size, owner.flat and flat
         stack.append(owner)
@@ -109,7 +115,7 @@ def _apply(code: pickletools.OpcodeInfo, argument: object, stack: list[_Item]) -
 
 
 def _take(code: pickletools.OpcodeInfo, stack: list[_Item]) -> list[_Item]:
-    """Removes from the stack what an opcode uses, without its mark."""
+    """Removes from the stack what an opcode uses. Returns it without the mark."""
     kinds, taken = list(code.stack_before), []
     if pickletools.markobject in kinds:
         while (top := stack.pop()) is not _MARK:
@@ -123,9 +129,12 @@ def _take(code: pickletools.OpcodeInfo, stack: list[_Item]) -> list[_Item]:
 
 
 def check_archive(archive: zipfile.ZipFile, size: int) -> None:
-    """Checks a checkpoint's archive and its pickle. ValueError where it should not be loaded.
+    """Checks a checkpoint's archive and its pickle.
 
-    size: bytes of the file. Members are stored as they are, each under a name of its own and with bytes of its own.
+    Members must be uncompressed, each with a name of its own and bytes of its own.
+
+    size: bytes of the file.
+    Raises ValueError where the archive should not be loaded.
     """
     members = archive.infolist()
     if len(members) > MAX_MEMBERS:
@@ -133,7 +142,7 @@ def check_archive(archive: zipfile.ZipFile, size: int) -> None:
     if len({member.filename for member in members}) < len(members):
         raise ValueError('two files of one name')
     if any(member.compress_type != zipfile.ZIP_STORED for member in members):
-        raise ValueError('compressed, which no checkpoint is')  # and which may grow without end
+        raise ValueError('compressed, which no checkpoint is')  # a small file could unpack to any size
     if sum(member.file_size for member in members) > size:
         raise ValueError('files that lie over each other')
     if damaged := archive.testzip():

@@ -1,4 +1,4 @@
-"""What lives inside a trained network: units that fire, gates that move, parts whose loss is felt.
+"""Measures what works inside a trained network: active units, moving gates, and what each part is worth.
 
 B windows, T predicted frames, N coordinates.
 """
@@ -14,7 +14,7 @@ from model.losses import joint_distances
 from model.sof import FrameGate
 from utils.data.windows import Batch
 
-# Below these a part is called dead.
+# Below these limits a part is called dead.
 LEAST_UNITS = 0.2  # share of a layer's units that are ever on
 LEAST_SPREAD = 0.01  # standard deviation of a gate over windows
 LEAST_COST = 0.005  # share by which the error grows when a part is taken out
@@ -22,12 +22,13 @@ ACTIVATIONS = (nn.ReLU, nn.LeakyReLU, nn.GELU)
 
 
 class Liveness(NamedTuple):
-    """What was found on one batch of windows and, for `errors`, on a whole split.
+    """Measurements on one batch of windows and, for `errors`, on a whole split.
 
-    units: for each activation layer the share of its units that are on in at least one window and frame.
-    gates: for each path the mean and the spread (standard deviation over windows) of its gates, means over the frames.
-    correction_mm: mean length of SOF's correction of a joint; displacement_mm: of the predicted displacement itself.
-    errors: MPJPE in mm of the whole network ('whole') and with each part taken out.
+    units: activation layer -> share of its units that are on in at least one window and frame.
+    gates: path -> mean of its gates, and their standard deviation over windows. Both are means over frames.
+    correction_mm: mean length of SOF's correction of a joint.
+    displacement_mm: mean length of the predicted displacement of a joint.
+    errors: MPJPE in mm of the whole network, 'whole', and of the network without each part.
     """
 
     units: dict[str, float]
@@ -37,13 +38,14 @@ class Liveness(NamedTuple):
     errors: dict[str, float]
 
     def dead(self) -> list[str]:
-        """Returns one line for each part that is dead."""
+        """Returns one line for each part that does nothing, by the limits above."""
         lines = [f'{layer}: {100 * share:.0f}% of its units are ever on'
                  for layer, share in self.units.items() if share < LEAST_UNITS]
         lines += [f'gate of the {path}: spread {spread:.4f} over windows'
                   for path, (_, spread) in self.gates.items() if spread < LEAST_SPREAD]
         return lines + [f'{part}: taking it out changes the error by {100 * self.cost(part):+.2f}%'
-                        for part in ('K-TCN', 'S-GCN', 'SOF') if part in self.errors and self.cost(part) < LEAST_COST]
+                        for part in ('K-TCN', 'S-GCN', 'SOF')
+                        if part in self.errors and self.cost(part) < LEAST_COST]
 
     def cost(self, part: str) -> float:
         """Returns the share by which the error grows without a part."""
@@ -51,10 +53,10 @@ class Liveness(NamedTuple):
 
 
 def look_inside(network: KSOF, batch: Batch, error: Callable[[], float]) -> Liveness:
-    """Looks at a trained network on one batch, and at its error with each part taken out.
+    """Measures a trained network on one batch, and its error with each part taken out.
 
-    network: in evaluation mode, with both paths; it is left as it was.
-    error: measures the MPJPE in mm of what is scored, which may be this network or its symmetry average.
+    network: in evaluation mode, with both paths. It is left as it was.
+    error: returns the MPJPE in mm of what is scored: this network, or its symmetry average.
     """
     with torch.inference_mode():
         correction, displacement = (joint_distances(x, torch.zeros_like(x)).mean().item()
@@ -63,14 +65,18 @@ def look_inside(network: KSOF, batch: Batch, error: Callable[[], float]) -> Live
         for part, taken_out in parts(network, batch).items():
             with taken_out:
                 errors[part] = error()
-        return Liveness(active_units(network, batch), gates_of(network, batch), correction, displacement, errors)
+        return Liveness(active_units(network, batch), gates_of(network, batch), correction, displacement,
+                        errors)
 
 
 def active_units(network: nn.Module, batch: Batch) -> dict[str, float]:
-    """Returns for each activation layer the share of units whose input is above zero at least once in the batch.
+    """Returns for each activation layer the share of units that are on at least once in the batch.
 
-    A unit is a channel of a convolution (B, C, T), a feature of a node (B, N, H) in the S-GCN, or one of the last
-    dimension elsewhere.
+    A unit is on where its input is above zero.
+    A unit is one of these:
+    - a channel of a convolution (B, C, T)
+    - a feature of a node (B, N, H) in the S-GCN
+    - an entry of the last dimension elsewhere
     """
     on: dict[str, Tensor] = {}
 
@@ -94,13 +100,16 @@ def active_units(network: nn.Module, batch: Batch) -> dict[str, float]:
 
 
 def displacements(network: KSOF, batch: Batch) -> tuple[Tensor, Tensor]:
-    """Returns both paths' predictions (B, T, N) in mm, from the last observed pose."""
+    """Returns both paths' predicted displacements (B, T, N) in mm from the last observed pose."""
     prediction, last = network(batch.observed, batch.coefficients), batch.observed[:, -1:]
     return prediction.temporal - last, prediction.spatial - last
 
 
 def gates_of(network: KSOF, batch: Batch) -> dict[str, tuple[float, float]]:
-    """Returns for each path the mean of its gates and their standard deviation over windows, means over frames."""
+    """Returns for each path the mean of its gates and their standard deviation over windows.
+
+    Both are means over the frames. There is nothing in a network without gates.
+    """
     if not isinstance(network.gate, FrameGate):
         return {}
     gates = [network.gate.gates(path) for path in displacements(network, batch)]  # (B, T) each
@@ -117,9 +126,9 @@ def correction_of(network: KSOF, batch: Batch) -> tuple[Tensor, Tensor]:
 
 
 class ConstantGate(nn.Module):
-    """Weights the frames of both paths alike in every window.
+    """Weights a frame by the same gate in every window.
 
-    gates: (2, T), those of the K-TCN and of the S-GCN.
+    gates: (2, T) those of the K-TCN, then of the S-GCN.
     """
 
     of_paths: Tensor
@@ -129,14 +138,15 @@ class ConstantGate(nn.Module):
         self.register_buffer('of_paths', gates)
 
     def forward(self, displacement: Tensor) -> Tensor:
-        """(2 B, T, N) displacements of both paths -> the same, gated."""
+        """Returns the displacements (2 B, T, N) of both paths, gated."""
         return displacement * self.of_paths.repeat_interleave(len(displacement) // 2, dim=0).unsqueeze(2)
 
 
 def parts(network: KSOF, batch: Batch) -> dict[str, AbstractContextManager[None]]:
     """Returns for each part a context in which the network is without it.
 
-    Without a path the other one's own prediction is the fused one. Gates that do not move have their means over the batch.
+    Without a path, the other one's own prediction is the fused one.
+    Without 'gates that move', each gate is its mean over the batch.
     """
     contexts: dict[str, AbstractContextManager[None]]
     contexts = {'K-TCN': replaced(network, 'fuse', lambda temporal, spatial: spatial),
@@ -155,7 +165,7 @@ def parts(network: KSOF, batch: Batch) -> dict[str, AbstractContextManager[None]
 
 @contextmanager
 def replaced(owner: nn.Module, name: str, value: Any) -> Iterator[None]:
-    """In the block an attribute of a module is another one."""
+    """Replaces an attribute of a module for the block."""
     own = name in vars(owner) or name in owner._modules
     before = getattr(owner, name)
     setattr(owner, name, value)

@@ -1,4 +1,7 @@
-"""Errors as the protocols define them: MPJPE at each frame over all joints, by action; and two of motion."""
+"""Computes errors as the protocols define them: MPJPE at each frame over all joints, by action.
+
+Two errors of motion stand beside it: those of acceleration and of bone length.
+"""
 import torch
 from torch import Tensor
 
@@ -9,12 +12,13 @@ ActionTable = dict[str, list[float]]  # action -> error at each frame, with 'avg
 
 
 def complete_joints(predicted: Tensor, truth_all: Tensor, skeleton: Skeleton) -> Tensor:
-    """Completes a prediction to all joints as the field scores them. Returns (B, T, 3 J), mm.
+    """Completes a prediction to all joints as the field scores them.
 
-    Joints are predicted, copied from a predicted one at the same place, or taken from the ground truth.
+    A joint is predicted, copied from a predicted one at the same place, or taken from the ground truth.
 
-    predicted: (B, T, N) mm.
-    truth_all: (B, T, 3 J) mm.
+    predicted: (B, T, N) in mm.
+    truth_all: (B, T, 3 J) ground truth in mm.
+    Returns (B, T, 3 J) in mm.
     """
     joints = truth_all.unflatten(-1, (-1, 3)).clone()  # (B, T, J, 3)
     joints[:, :, list(skeleton.predicted)] = predicted.unflatten(-1, (-1, 3))
@@ -23,42 +27,53 @@ def complete_joints(predicted: Tensor, truth_all: Tensor, skeleton: Skeleton) ->
 
 
 def frame_errors(predicted: Tensor, future_all: Tensor, skeleton: Skeleton) -> tuple[Tensor, Tensor]:
-    """Returns the MPJPE of each window at each frame, (B, T) mm: over all J joints (the field's), and over the predicted."""
+    """Returns the MPJPE of each window at each frame, twice (B, T) in mm.
+
+    The first is over all J joints, as the field scores; the second over the predicted joints alone.
+    """
     distances = joint_distances(complete_joints(predicted, future_all, skeleton), future_all)  # (B, T, J)
     return distances.mean(-1), distances[:, :, list(skeleton.predicted)].mean(-1)
 
 
 def accelerations(observed: Tensor, following: Tensor) -> Tensor:
-    """Returns second differences (B, T, N) at the frames that follow the observed ones, of which the last two count too."""
+    """Returns second differences (B, T, N) at the frames that follow the observed ones.
+
+    The first two of them take in the last two observed frames.
+    """
     return torch.diff(torch.cat([observed[:, -2:], following], dim=1), n=2, dim=1)
 
 
 def acceleration_errors(predicted: Tensor, future: Tensor, observed: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Returns the acceleration error, and the sizes of the prediction's and the ground truth's acceleration.
+    """Returns the acceleration error, the acceleration of the prediction, and that of the ground truth.
 
-    Each is (B, T) in mm per frame squared, a mean over the joints of poses (B, T, N) in mm.
+    predicted, future, observed: poses (B, T, N) in mm.
+    Each result is (B, T) in mm per frame squared, a mean over the joints of a vector's length.
     """
     own, true = accelerations(observed, predicted), accelerations(observed, future)
     none = torch.zeros_like(true)
-    return joint_distances(own, true).mean(-1), joint_distances(own, none).mean(-1), joint_distances(true, none).mean(-1)
+    pairs = ((own, true), (own, none), (true, none))
+    error, predicted_size, true_size = (joint_distances(a, b).mean(-1) for a, b in pairs)
+    return error, predicted_size, true_size
 
 
 def bone_length_errors(predicted: Tensor, future_all: Tensor, skeleton: Skeleton) -> Tensor:
-    """Returns how far bones are off their true length, (B, T) mm: the mean over skeleton.bones."""
+    """Returns how much bone lengths differ from the true ones, (B, T) in mm: a mean over skeleton.bones."""
     parents, joints = map(list, zip(*skeleton.bones, strict=True))
 
     def lengths(poses: Tensor) -> Tensor:
-        return joint_distances(*(poses.unflatten(-1, (-1, 3))[:, :, ends].flatten(-2) for ends in (joints, parents)))
+        by_joint = poses.unflatten(-1, (-1, 3))  # (B, T, J, 3)
+        return joint_distances(*(by_joint[:, :, ends].flatten(-2) for ends in (joints, parents)))
 
     return (lengths(complete_joints(predicted, future_all, skeleton)) - lengths(future_all)).abs().mean(-1)
 
 
 def by_action(errors: Tensor, action_index: Tensor, actions: tuple[str, ...]) -> ActionTable:
-    """Returns the mean error at each frame for every action that has windows, then 'avg', the mean of the actions.
+    """Returns the mean error at each frame for every action that has windows, then 'avg', their mean.
 
-    errors: (W, T). action_index: the action of each window, (W,).
+    Sums are in double precision on the CPU, so that the result depends on neither batch size nor device.
 
-    Sums are taken in double precision on the CPU, so that the result depends on neither batch size nor device.
+    errors: (W, T).
+    action_index: (W,) the action of each window.
     """
     errors, action_index = errors.double().cpu(), action_index.cpu()
     table = {action: errors[action_index == i].mean(0)

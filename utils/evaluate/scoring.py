@@ -1,4 +1,4 @@
-"""The one evaluation loop: errors of a predictor on every window of a split."""
+"""Evaluates a predictor on every window of a split. This is the only evaluation loop."""
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -13,22 +13,24 @@ from utils.evaluate.metrics import acceleration_errors, bone_length_errors, by_a
 
 
 class FrameErrors(NamedTuple):
-    """What is measured of every window at every frame, (W, T_out) on the CPU."""
+    """Measurements of every window at every frame, each (W, T_out) on the CPU."""
 
     all_joints: Tensor  # MPJPE over all joints, mm
-    predicted_joints: Tensor  # MPJPE over the predicted ones, mm
+    predicted_joints: Tensor  # MPJPE over the predicted joints, mm
     acceleration_error: Tensor  # over the predicted joints, mm per frame squared
     own_acceleration: Tensor  # of the prediction, likewise
     true_acceleration: Tensor  # of the ground truth, likewise
-    bone_length: Tensor  # mm
+    bone_length: Tensor  # error, mm
 
 
 @torch.inference_mode()
 def evaluate(predict: Callable[..., Tensor], windows: Windows, skeleton: Skeleton, *, batch_size: int,
              title: str) -> FrameErrors:
-    """Measures a predictor's errors on every window. Several processes share the windows; each gets all errors.
+    """Measures a predictor's errors on every window.
 
-    predict: observed poses (B, T_in, N) in mm and their DCT coefficients (B, N, K) -> poses (B, T_out, N) in mm.
+    Several processes share the windows. Each of them gets all errors.
+
+    predict: observed poses (B, T_in, N) in mm and DCT coefficients (B, N, K) -> poses (B, T_out, N) in mm.
     title: of the progress bar.
     """
     own = distributed.own_batches(len(windows), batch_size)
@@ -46,15 +48,19 @@ def evaluate(predict: Callable[..., Tensor], windows: Windows, skeleton: Skeleto
                          for part in zip(*parts, strict=True)))
 
 
-def validate(network: nn.Module, windows: Windows, skeleton: Skeleton, *, batch_size: int) -> dict[str, float]:
-    """Returns means over the actions and all frames of the validation windows. The network is left in evaluation mode.
+def validate(network: nn.Module, windows: Windows, skeleton: Skeleton, *,
+             batch_size: int) -> dict[str, float]:
+    """Returns means over the actions and all frames of the validation windows.
 
-    'validation', the number that selects an epoch: MPJPE, mm.
-    'acceleration_error', and 'acceleration' of the prediction itself: mm per frame squared.
+    'validation' is the MPJPE in mm, which selects an epoch.
+    'acceleration_error', and 'acceleration' of the prediction itself, are in mm per frame squared.
+    The network is left in evaluation mode.
     """
     network.eval()
-    errors = evaluate(lambda *views: network(*views).fused, windows, skeleton, batch_size=batch_size, title='validating')
+    errors = evaluate(lambda *views: network(*views).fused, windows, skeleton, batch_size=batch_size,
+                      title='validating')
     measured = {'validation': errors.all_joints, 'acceleration_error': errors.acceleration_error,
                 'acceleration': errors.own_acceleration}
-    averages = {name: by_action(values, windows.action_index, windows.actions)['avg'] for name, values in measured.items()}
+    averages = {name: by_action(values, windows.action_index, windows.actions)['avg']
+                for name, values in measured.items()}
     return {name: sum(average) / len(average) for name, average in averages.items()}

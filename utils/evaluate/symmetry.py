@@ -1,4 +1,4 @@
-"""The symmetry average: the mean prediction over a window and its mirror image. It is not in the paper."""
+"""Averages the predictions of a window and of its mirror image: the symmetry average, not in the paper."""
 from collections.abc import Sequence
 
 import torch
@@ -12,8 +12,8 @@ from utils.data.skeleton import Skeleton
 class SymmetryAverage(nn.Module):
     """Predicts a window and its mirror image in one batch and averages both, at twice the cost.
 
-    network: a trained network in evaluation mode; its weights are shared, not copied.
-    mirror_index: for each predicted joint the one on the other side of the body, (J,).
+    network: a trained network in evaluation mode. Its weights are shared, not copied.
+    mirror_index: (J,) for each predicted joint the one on the other side, counted among the predicted.
     """
 
     mirror_index: Tensor
@@ -28,7 +28,7 @@ class SymmetryAverage(nn.Module):
         """Averages the three predictions.
 
         observed: root-centred poses (B, T_in, N) in mm.
-        coefficients: not used; the network makes those of the window and of its image.
+        coefficients: not used. The network computes those of the window and of its image.
         """
         image = mirrored(observed, self.mirror_index)
         both = self.network(torch.cat([observed, image]))  # (2 B, T_out, N) each

@@ -1,4 +1,4 @@
-"""An exported .onnx file as a network: onnxruntime on the CPU, called like the network it was made of."""
+"""Runs an exported .onnx file by onnxruntime on the CPU, called like the network that it was made of."""
 import json
 from importlib.util import find_spec
 from pathlib import Path
@@ -11,12 +11,12 @@ from torch import Tensor, nn
 from utils.common.checkpoint import reason_of
 from utils.common.errors import InputError, reading
 
-SETTINGS, EPOCH = 'settings', 'epoch'  # names in the file's metadata: of the run, as JSON
-QUIET = 4  # onnxruntime's own log: fatal errors only, as the others are raised
+SETTINGS, EPOCH = 'settings', 'epoch'  # entries of the file's metadata about its run, as JSON
+QUIET = 4  # level of onnxruntime's log: fatal errors only, as others are raised
 
 
 class FusedPrediction(NamedTuple):
-    """All that an exported network predicts."""
+    """The prediction of an exported network: the fused poses alone."""
 
     fused: Tensor
 
@@ -25,7 +25,7 @@ class ExportedNetwork(nn.Module):
     """Runs an .onnx file. Called like a network in evaluation mode, on tensors of any device.
 
     content: the file's bytes.
-    threads: of onnxruntime.
+    threads: CPU threads of onnxruntime.
     """
 
     def __init__(self, content: bytes, threads: int):
@@ -41,19 +41,19 @@ class ExportedNetwork(nn.Module):
         """Predicts poses (B, T_out, N) in mm.
 
         observed: root-centred poses (B, T_in, N) in mm.
-        coefficients: not used; the file computes its own.
+        coefficients: not used. The file computes its own.
         """
         fused = self.session.run(['fused'], {'observed': observed.cpu().numpy()})[0]
         return FusedPrediction(torch.from_numpy(fused).to(observed.device))
 
 
 def missing(*libraries: str) -> list[str]:
-    """Returns those of the libraries that are not installed."""
+    """Lists those of the libraries that are not installed."""
     return [name for name in libraries if find_spec(name) is None]
 
 
 def require(*libraries: str) -> None:
-    """Raises InputError with what to install, where a library is missing."""
+    """Raises InputError, with what to install, where a library is missing."""
     if names := missing(*libraries):
         raise InputError(f'.onnx needs {", ".join(names)}: pip install -r requirements-export.txt')
 
@@ -61,7 +61,7 @@ def require(*libraries: str) -> None:
 def load_exported(path: Path) -> tuple[ExportedNetwork, dict[str, Any], int]:
     """Reads what `tools/export.py` wrote: the network, the settings that shape it, and its epoch.
 
-    Raises InputError without onnxruntime, or where the file is not such a network.
+    Raises InputError where onnxruntime is missing, or the file is not such a network.
     """
     require('onnxruntime')
     with reading(path):

@@ -1,4 +1,4 @@
-"""Prediction for a live demo or a robot: one frame in, the future out, from the frames that came last."""
+"""Predicts live, for a demo or a robot: takes one frame at a time and returns the future."""
 from collections import deque
 
 import numpy as np
@@ -12,11 +12,12 @@ from utils.predict.predictor import Predictor
 
 
 class Stream:
-    """Takes frames as they come and predicts from the last input_n of them, on the CPU.
+    """Takes frames as they come, and predicts from the last input_n of them, on the CPU.
 
-    Frames are joint positions in true mm, root-centred, in the body's frame, as `Predictor` returns them
-    (`into_body` makes them of positions in the world). They must come at predictor.fps: times are not looked
-    at and nothing is resampled. Each frame costs one prediction of one window.
+    A frame is joint positions in true mm, root-centred, in the body's frame, as `Predictor` returns them.
+    `into_body` makes one of positions in the world.
+    Frames must come at predictor.fps: nothing is resampled.
+    Each frame costs one prediction of one window.
     """
 
     def __init__(self, predictor: Predictor):
@@ -27,18 +28,20 @@ class Stream:
         self.reset()
 
     def reset(self) -> None:
-        """Forgets all frames: after a gap, or for another person."""
+        """Forgets all frames. Call it after a gap, or for another person."""
         self.frames: deque[np.ndarray] = deque(maxlen=self.predictor.input_n)  # the predicted joints, (N,)
         self.whole: bool | None = None  # whether frames have all joints or the predicted ones only
 
     @torch.inference_mode()
     def push(self, pose: np.ndarray) -> np.ndarray | None:
-        """Takes one frame and returns the future of the same joints, (T_out, J, 3) in true mm.
+        """Takes one frame and returns the future of the same joints.
 
-        pose: (J, 3), or (N / 3, 3) of the predicted joints.
-        Returns None until input_n frames have come. Joints that the network does not predict are copies of
-        predicted ones at the same place, or stay as they are in this frame. Raises InputError for another
-        shape, gaps, or a change between the two.
+        A joint that the network does not predict is a copy of a predicted one at the same place, or stays as
+        it is in this frame.
+
+        pose: (J, 3) in true mm, or (N / 3, 3) of the predicted joints alone.
+        Returns (T_out, joints, 3) in true mm, or None until input_n frames have come.
+        Raises InputError for another shape, gaps, or a change between the two shapes.
         """
         self.whole = self.check(pose)
         frame = (pose / self.scale).astype(np.float32)
@@ -52,7 +55,7 @@ class Stream:
         return future.unflatten(-1, (-1, 3))[0].numpy().astype(np.float64) * self.scale
 
     def check(self, pose: np.ndarray) -> bool:
-        """Returns whether a frame has all joints. Raises InputError where it cannot be taken."""
+        """Returns whether a frame has all joints. Raises InputError where the frame cannot be used."""
         few = len(self.predicted)
         if pose.shape not in ((self.joints, 3), (few, 3)):
             raise InputError(f'a frame of shape {pose.shape}: this network takes ({self.joints}, 3), all '
@@ -67,10 +70,11 @@ class Stream:
 
 
 def into_body(positions: np.ndarray, dataset: str) -> tuple[np.ndarray, Rotation, np.ndarray]:
-    """Turns one frame's world positions, (J, 3) in true mm, into the pose that `Stream` takes.
+    """Turns one frame's world positions into the pose that `Stream` takes.
 
-    Returns the pose, and the way back: rotation.apply(pose) + root are the positions. Raises InputError where
-    they do not tell how the body is turned.
+    positions: (J, 3) in true mm.
+    Returns the pose (J, 3), a rotation and the root (3,): rotation.apply(pose) + root are the positions.
+    Raises InputError where the positions do not tell how the body is turned.
     """
     root = positions[0].astype(np.float64)
     centred = positions - root

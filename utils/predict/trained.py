@@ -1,4 +1,4 @@
-"""A trained network as its checkpoint describes it: no option has to be given twice."""
+"""Loads a trained network with the settings in its checkpoint, so that no option has to be given again."""
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,11 +14,11 @@ from utils.predict.exported import load_exported
 
 
 class Trained(NamedTuple):
-    """A network in evaluation mode on the CPU, and what it was made for.
+    """A network in evaluation mode on the CPU, with the settings and the dataset of its run.
 
-    model: (observed, coefficients) -> Prediction; the symmetry average where the run has it.
-    settings: the run's own, by option.
-    epoch: the one that its weights are of.
+    model: (observed, coefficients) -> Prediction. It is the symmetry average where the run has it.
+    settings: option -> value in the run.
+    epoch: the epoch of its weights.
     """
 
     model: nn.Module
@@ -33,24 +33,29 @@ def checkpoint_path(path: Path) -> Path:
 
 
 def load_trained(path: Path) -> Trained:
-    """Loads the network in a checkpoint, or in an exported .onnx file. InputError if it cannot be used."""
+    """Loads the network in a checkpoint or an exported .onnx file. Raises InputError if it cannot be used."""
     if path.suffix.lower() == '.onnx':
         return load_onnx(path)
     saved = checkpoint.load(path)
     with checkpoint.fitting(path):
         settings = completed(saved['options'])
         dataset = of_dataset(settings)
-        with torch.device('meta'):  # no memory is taken for sizes that the weights do not have
+        # On the meta device a layer takes no memory: the file's settings could ask for more than there is.
+        with torch.device('meta'):
             model = build_network(settings)
         model.load_state_dict(saved['model'], assign=True)
-        if not all(weights.dtype == torch.float32 and weights.isfinite().all() for weights in model.parameters()):
+        if not all(weights.dtype == torch.float32 and weights.isfinite().all()
+                   for weights in model.parameters()):
             raise ValueError('a weight is not a finite float32')
         scored = scored_network(model, settings['symmetry'], dataset.skeleton).eval()
     return Trained(scored, settings, dataset, saved['epoch'])
 
 
 def load_onnx(path: Path) -> Trained:
-    """Loads an exported network, whose graph has the symmetry average in it already. InputError if it cannot be used."""
+    """Loads an exported network. Its graph has the symmetry average in it already.
+
+    Raises InputError if it cannot be used.
+    """
     network, settings, epoch = load_exported(path)
     with checkpoint.fitting(path):
         settings = completed(settings)
@@ -58,7 +63,7 @@ def load_onnx(path: Path) -> Trained:
 
 
 def of_dataset(settings: dict[str, Any]) -> Dataset:
-    """Returns the dataset of a network. ValueError where its sizes do not fit."""
+    """Returns the dataset of a network. Raises ValueError where their numbers of coordinates differ."""
     dataset = dataset_named(settings['dataset'])
     if settings['node_n'] != dataset.skeleton.node_n:
         raise ValueError(f'{settings["node_n"]} coordinates, {dataset.title} has {dataset.skeleton.node_n}')
@@ -66,7 +71,7 @@ def of_dataset(settings: dict[str, Any]) -> Dataset:
 
 
 def without_symmetry(trained: Trained) -> Trained:
-    """Returns the network alone, without the average over the mirror image."""
+    """Returns the network without the symmetry average."""
     if not isinstance(trained.model, SymmetryAverage):
         return trained
     return trained._replace(model=trained.model.network, settings=trained.settings | {'symmetry': 'off'})
