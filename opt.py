@@ -1,4 +1,7 @@
-"""Every option of the mains, declared once: which of them belong together follows from the declarations."""
+"""Declares every option of the mains once, and parses them.
+
+Which options shape the network, and which must stay when a run is resumed, follows from the declarations.
+"""
 import argparse
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -7,16 +10,17 @@ from typing import Any
 from utils.common.cli import Parser, at_least, tool_parser
 from utils.common.errors import InputError
 
-# What --without leaves out of the network or its loss, and what stands in its place.
+# Part that --without leaves out of the network or its loss -> what then happens.
 PARTS = {'ktcn': 'the S-GCN\'s prediction alone', 'sgcn': 'the K-TCN\'s prediction alone',
          'fusion': 'the sum of the gated paths, without SOF', 'gates': 'SOF takes both paths as they are',
          'fusion_residual': 'the fusion is not added to the sum of the paths',
-         'batch_norm': 'layer norm over the features of each node instead', 'loss_weights': 'a and b stay where they begin'}
+         'batch_norm': 'layer norm over the features of each node instead',
+         'loss_weights': 'a and b stay where they begin'}
 NOT_IN_PAPER = 'not in the paper'
-# What --recipe sets, beyond the paper; chosen on CMU validation data (docs/results.md).
+# Defaults that --recipe sets, beyond the paper. They were chosen on CMU validation data (docs/results.md).
 RECIPES: dict[str, dict[str, Any]] = {
-    'accurate': {'mirror': 0.5, 'reverse': 0.2, 'stretch': 0.2, 'shift': 20.0, 'balance': 0.5, 'average': 0.998,
-                 'velocity_weight': 5.0, 'near_frames': 1.2, 'symmetry': 'average'},
+    'accurate': {'mirror': 0.5, 'reverse': 0.2, 'stretch': 0.2, 'shift': 20.0, 'balance': 0.5,
+                 'average': 0.998, 'velocity_weight': 5.0, 'near_frames': 1.2, 'symmetry': 'average'},
     'short': {'mirror': 0.5, 'reverse': 0.2, 'stretch': 0.2, 'shift': 20.0, 'balance': 0.5, 'average': 0.998,
               'velocity_weight': 1.0, 'error_weighting': 1.0, 'jps_weight': 100.0, 'symmetry': 'average'},
     'long': {'mirror': 0.5, 'reverse': 0.2, 'stretch': 0.2, 'shift': 20.0, 'balance': 0.5, 'average': 0.998,
@@ -34,15 +38,17 @@ EXAMPLES = """  python %(prog)s --data_dir DATA
 
 @dataclass(frozen=True)
 class Option:
-    """One option.
+    """The declaration of one option.
 
-    default: a switch where it is False.
-    kind: makes a value of the option's text.
-    role: 'shape' for what shapes the network or its data: a checkpoint must agree with it;
-        'training' for what must stay the same when a run is resumed, so that it ends as one that was never stopped;
-        'run' for what may change at any time.
-    short: in the run folder's name, before the value; 'shape' options without it stand there only where chosen.
-    older: the value that a checkpoint from before the option stands for; None where there is no such checkpoint.
+    default: the option is a switch where this is False.
+    kind: turns the option's text into its value.
+    role: says when the option may change.
+        'shape': it shapes the network or its data, so a checkpoint must agree with it.
+        'training': it stays when a run is resumed, so that the run ends like one that was never stopped.
+        'run': it may change at any time.
+    short: stands before the value in the run folder's name.
+        'shape' options without it stand there only where they are not at their default.
+    older: the value in runs from before the option; None where a checkpoint must hold the option.
     """
 
     name: str
@@ -61,119 +67,140 @@ share = at_least(0, float, most=1)
 below_one = at_least(0, float, below=1)
 
 DATA = (
-    Option('data_dir', None, 'dataset root, or the dataset\'s own folder in it', required=True),
-    Option('input_n', 10, 'observed frames', at_least(2, most=2000), 'shape', short='in'),
-    Option('output_n', 10, 'predicted frames', at_least(3, most=2000), 'shape', short='out'),
-    Option('skip_rate', 1, 'frames between the starts of training windows', at_least(1), 'training'),
-    Option('test_sample_num', -1, 'test windows: -1 all, else so many drawn for each action as in the 8- and 256-window '
-           'protocols', int, choices=(-1, 8, 256)),
-    Option('no_test', False, 'train and validate only; the test split is not even read'),
-    Option('allow_missing', False, 'go on without files of a fixed set (Human3.6M) that are missing, and list them; '
-           'else an error'),
+    Option('data_dir', None, 'folder that holds the dataset\'s folder, or that folder itself', required=True),
+    Option('input_n', 10, 'observed frames of a window', at_least(2, most=2000), 'shape', short='in'),
+    Option('output_n', 10, 'predicted frames of a window', at_least(3, most=2000), 'shape', short='out'),
+    Option('skip_rate', 1, 'frames from the start of one training window to the next', at_least(1),
+           'training'),
+    Option('test_sample_num', -1, 'test windows drawn for each action, as in the 8- and 256-window '
+           'protocols; -1: all windows', int, choices=(-1, 8, 256)),
+    Option('no_test', False, 'train and validate only; the test split is not read'),
+    Option('allow_missing', False, 'if files of a fixed set (Human3.6M) are missing, list them and go on; '
+           'without this option that is an error'),
 )
 NETWORK = (
-    Option('node_n', 66, 'predicted coordinates, three a joint; must match the dataset', at_least(1), 'shape'),
-    Option('dct_n', 15, 'DCT coefficients kept, up to input_n + output_n', at_least(1), 'shape', short='dct'),
-    Option('num_gcn', 4, 'S-GCN blocks down and up; it has 2 x num_gcn + 5 stages', at_least(1, most=100), 'shape',
-           short='gcn'),
-    Option('d_model', 16, 'width: d_model x dct_n features a node in the S-GCN, 16 x d_model channels in the K-TCN',
-           at_least(1, most=1000), 'shape', short='d'),
-    Option('dropout', 0.1, 'dropout in both paths, below 1', below_one, 'training'),
-    Option('tcn_axis', 'time', 'what the K-TCN\'s convolutions slide along', role='shape', choices=('time', 'coordinates')),
-    Option('topk', 'signed', 'TOP-K of the fusion: the largest responses stay in their places, by value or by magnitude; '
-           'packed: their values alone; inside: they feed the next convolution too; off: all stay', role='shape',
+    Option('node_n', 66, 'predicted coordinates, three for each joint; must match the dataset', at_least(1),
+           'shape'),
+    Option('dct_n', 15, 'DCT coefficients that are kept, up to input_n + output_n', at_least(1), 'shape',
+           short='dct'),
+    Option('num_gcn', 4, 'depth of the S-GCN, which has 2 x num_gcn + 5 stages', at_least(1, most=100),
+           'shape', short='gcn'),
+    Option('d_model', 16, 'width: the S-GCN has d_model x dct_n features for each node, the K-TCN '
+           '16 x d_model channels', at_least(1, most=1000), 'shape', short='d'),
+    Option('dropout', 0.1, 'probability of dropout in both paths, below 1', below_one, 'training'),
+    Option('tcn_axis', 'time', 'axis that the K-TCN\'s convolutions slide along', role='shape',
+           choices=('time', 'coordinates')),
+    Option('topk', 'signed', 'TOP-K of the fusion. signed, magnitude: the largest responses, by value or by '
+           'magnitude, stay in their places; packed: only their values stay; inside: they feed the next '
+           'convolution too; off: all responses stay', role='shape',
            choices=('signed', 'magnitude', 'packed', 'inside', 'off')),
-    Option('wiring', 'released', 'S-GCN: num_gcn + 1 blocks down and up and one in the middle, with a skip around all of '
-           'them; inner: num_gcn, three, and no such skip', role='shape', choices=('released', 'inner'), older='inner'),
-    Option('without', 'nothing', 'to see what a part brings: ' + '; '.join(f'{part}: {what}' for part, what in PARTS.items()),
+    Option('wiring', 'released', 'stages of the S-GCN. released: num_gcn + 1 blocks down and up, one in the '
+           'middle, and a skip around all of them; inner: num_gcn down and up, three in the middle, no such '
+           'skip', role='shape', choices=('released', 'inner'), older='inner'),
+    Option('without', 'nothing', 'leave out a part, to see what it brings. '
+           + '; '.join(f'{part}: {what}' for part, what in PARTS.items()),
            role='shape', choices=('nothing', *PARTS), older='nothing'),
-    Option('symmetry', 'off', 'average: evaluate the mean of what the network makes of a window and of its mirror image, at '
-           f'twice the cost; {NOT_IN_PAPER}', role='shape', choices=('off', 'average'), older='off'),
+    Option('symmetry', 'off', 'average: evaluate the mean of the predictions for a window and for its mirror '
+           f'image, at twice the cost; {NOT_IN_PAPER}', role='shape', choices=('off', 'average'),
+           older='off'),
 )
 TRAIN = (
     Option('epoch', 100, 'epochs to train in all', at_least(1)),
-    Option('batch_size', 32, 'windows in a training step', at_least(2), 'training'),
-    Option('test_batch_size', 64, 'windows at once in evaluation; changes speed and memory only', at_least(1)),
+    Option('batch_size', 32, 'windows of a training step', at_least(2), 'training'),
+    Option('test_batch_size', 64, 'windows of an evaluation batch; changes speed and memory, not results',
+           at_least(1)),
     Option('lr_now', 0.0005, 'learning rate after warm-up', at_least(0, float), 'training'),
-    Option('lr_end', 0.01, 'share of --lr_now that the cosine schedule ends at; 1 keeps the rate constant', share, 'training'),
-    Option('warmup_steps', 200, 'steps of linear warm-up', at_least(0), 'training'),
-    Option('optimizer', 'adam', 'adamw decouples weight decay', role='training', choices=('adam', 'adamw')),
-    Option('weight_decay', 0.0, 'weight decay; never on the loss\'s a and b', at_least(0, float), 'training'),
-    Option('clip_norm', 1.0, 'largest gradient norm of a step', at_least(1e-6, float), 'training'),
-    Option('jps_weight', 1.0, 'weight of the squared joint point smoothness in the loss; 0 drops it', at_least(0, float),
+    Option('lr_end', 0.01, 'share of --lr_now at which the cosine schedule ends; 1 keeps the rate constant',
+           share, 'training'),
+    Option('warmup_steps', 200, 'steps in which the learning rate rises to --lr_now', at_least(0),
            'training'),
-    Option('skip_bad_steps', 0, 'steps of an epoch that may be skipped for a loss or gradient that is not finite; one more '
-           'stops', at_least(0)),
-    Option('amp', False, 'CUDA: train with products in bfloat16; evaluation stays in float32', role='training', older=False),
-    Option('tf32', False, 'CUDA: train with float32 products in TF32; evaluation stays exact', role='training', older=False),
-    Option('compile', False, 'train through torch.compile, on CUDA with CUDA graphs; the first step takes a minute',
+    Option('optimizer', 'adam', 'adamw decouples weight decay', role='training', choices=('adam', 'adamw')),
+    Option('weight_decay', 0.0, 'weight decay of the network, not of the loss\'s a and b', at_least(0, float),
+           'training'),
+    Option('clip_norm', 1.0, 'largest norm of a step\'s gradient; a longer one is scaled down to it',
+           at_least(1e-6, float), 'training'),
+    Option('jps_weight', 1.0, 'weight of the squared joint point smoothness in the loss; 0 leaves it out',
+           at_least(0, float), 'training'),
+    Option('skip_bad_steps', 0, 'steps of an epoch that may be skipped because loss or gradient is not '
+           'finite; one more ends the run', at_least(0)),
+    Option('amp', False, 'on CUDA, train with products in bfloat16; evaluation stays in float32',
            role='training', older=False),
-    Option('seed', 0, 'seed of weights, dropout and batch order', at_least(0, most=2**32 - 1), 'training'),
+    Option('tf32', False, 'on CUDA, train with float32 products in TF32; evaluation stays exact',
+           role='training', older=False),
+    Option('compile', False, 'train through torch.compile, on CUDA with CUDA graphs; the first step takes a '
+           'minute', role='training', older=False),
+    Option('seed', 0, 'seed of weights, dropout and the order of windows', at_least(0, most=2**32 - 1),
+           'training'),
 )
 # Beyond the paper: what --recipe sets, with --symmetry.
 BEYOND = (
-    Option('velocity_weight', 0.0, 'weight of the error of velocities between frames in the loss', at_least(0, float),
-           'training', older=0.0),
-    Option('path_weight', 0.0, 'weight of the errors of both paths in the loss, beside the learned weights',
+    Option('velocity_weight', 0.0, 'weight in the loss of the error of velocities, in mm per frame',
            at_least(0, float), 'training', older=0.0),
-    Option('near_frames', 0.0, 'predicted frame k counts k to the power of minus this in the error of the fused '
-           'prediction that training lowers; 0: all the same', at_least(0, float), 'training', metavar='POWER',
-           older=0.0),
-    Option('error_weighting', 0.0, 'in the error of the fused prediction that training lowers each joint and frame '
-           'counts its running mean error to the power of minus this', at_least(0, float), 'training',
+    Option('path_weight', 0.0, 'weight in the loss of the errors of both paths, beside the learned weights',
+           at_least(0, float), 'training', older=0.0),
+    Option('near_frames', 0.0, 'weights the error of predicted frame k by k to the power of minus this, in '
+           'training of the fused prediction; 0 weights all frames alike', at_least(0, float), 'training',
            metavar='POWER', older=0.0),
-    Option('mirror', 0.0, 'share of training windows whose left and right change places, up to 1', share, 'training',
+    Option('error_weighting', 0.0, 'weights each joint and frame by its running mean error to the power of '
+           'minus this, in training of the fused prediction; 0 weights all alike', at_least(0, float),
+           'training', metavar='POWER', older=0.0),
+    Option('mirror', 0.0, 'share of training windows in which left and right change places, up to 1', share,
+           'training', older=0.0),
+    Option('reverse', 0.0, 'share of training windows that run backwards, up to 1', share, 'training',
            older=0.0),
-    Option('reverse', 0.0, 'share of training windows that run backwards, up to 1', share, 'training', older=0.0),
     Option('stretch', 0.0, 'training windows run up to 1 + this times faster or slower', at_least(0, float),
            'training', older=0.0),
-    Option('shift', 0.0, 'every coordinate of a training window moves by a constant of this standard deviation',
-           at_least(0, float), 'training', metavar='MM', older=0.0),
-    Option('balance', 0.0, 'draw an action\'s windows less often the more it has: 0 each once an epoch, 1 all '
-           'actions equally often, up to 10', at_least(0, float, most=10), 'training', older=0.0),
-    Option('average', 0.0, 'evaluate and save a running average of the weights that forgets by this factor a step, '
-           'below 1', below_one, 'training', metavar='DECAY', older=0.0),
-    Option('recipe', None, 'other defaults for the options above, for accuracy beyond the paper: ' + '; '.join(
-        f'{name}: ' + ' '.join(f'--{option} {value}' for option, value in recipe.items()) for name, recipe in RECIPES.items()),
-        choices=tuple(RECIPES)),
+    Option('shift', 0.0, 'each coordinate of a training window moves by a random constant with this standard '
+           'deviation in mm', at_least(0, float), 'training', metavar='MM', older=0.0),
+    Option('balance', 0.0, 'evens out how often actions are drawn in training. 0: each window once an epoch; '
+           '1: all actions equally often; up to 10', at_least(0, float, most=10), 'training', older=0.0),
+    Option('average', 0.0, 'decay in a step of the moving average (EMA) of the weights, which is '
+           'evaluated and saved; below 1; 0: no average', below_one, 'training', metavar='DECAY', older=0.0),
+    Option('recipe', None, 'other defaults for options, for accuracy beyond the paper. ' + '; '.join(
+        f'{name}: ' + ' '.join(f'--{option} {value}' for option, value in recipe.items())
+        for name, recipe in RECIPES.items()), choices=tuple(RECIPES)),
 )
 RUN = (
     Option('cuda_idx', 'cuda:0', 'device: cuda:0, cuda:1, mps or cpu; without CUDA the CPU is used'),
-    Option('exp', None, 'run folder: a name under checkpoint/, or a path from where you stand; made of the settings if not '
-           'given'),
-    Option('init', None, 'start a new run from these weights: a checkpoint file or a run; the network takes its shape, every '
-           'other option is the new run\'s own', metavar='CKPT'),
+    Option('exp', None, 'run folder: a name under checkpoint/, or a path from the current folder; made of '
+           'the settings if not given'),
+    Option('init', None, 'start a new run from these weights: a checkpoint file or a run. The network takes '
+           'the checkpoint\'s shape; every other option is the new run\'s own', metavar='CKPT'),
     Option('is_load', False, 'resume training from the run\'s ckpt_last'),
-    Option('save_minutes', 10.0, 'minutes between saves inside an epoch, besides the one at its end', at_least(0, float)),
-    Option('is_eval', False, 'evaluate the run\'s ckpt_best on the test split and stop; the network takes its shape'),
-    Option('ckpt', None, 'checkpoint file for --is_eval or --is_load instead of the run\'s own; without --exp the run is the '
-           'one that it lies in'),
+    Option('save_minutes', 10.0, 'minutes between saves inside an epoch; each epoch ends with a save too',
+           at_least(0, float)),
+    Option('is_eval', False, 'evaluate the run\'s ckpt_best on the test split and stop; the network takes '
+           'the checkpoint\'s shape'),
+    Option('ckpt', None, 'checkpoint file for --is_eval or --is_load instead of the run\'s own; without '
+           '--exp, the run is the one whose folder it lies in'),
 )
 GROUPS = {'data': DATA, 'network': NETWORK, 'training': TRAIN, 'beyond the paper': BEYOND, 'run': RUN}
 OPTIONS = tuple(option for group in GROUPS.values() for option in group)
 # What a checkpoint must agree with: the dataset and what shapes the network.
 SHAPE = ('dataset', *(option.name for option in OPTIONS if option.role == 'shape'))
-# What must not change when a run is resumed, besides.
+# What must not change either when a run is resumed.
 TRAINING = tuple(option.name for option in OPTIONS if option.role == 'training')
-# What other projects call some of them.
-OTHER_NAMES = {'--lr': '--lr_now', '--learning_rate': '--lr_now', '--lr_init': '--lr_now', '--epochs': '--epoch',
-               '--n_epochs': '--epoch', '--num_epochs': '--epoch', '--train_batch': '--batch_size', '--bs': '--batch_size',
-               '--test_batch': '--test_batch_size', '--device': '--cuda_idx', '--gpu': '--cuda_idx', '--cuda': '--cuda_idx',
+# Names that other projects give some options -> ours. A mistyped or foreign name gets a hint.
+OTHER_NAMES = {'--lr': '--lr_now', '--learning_rate': '--lr_now', '--lr_init': '--lr_now',
+               '--epochs': '--epoch', '--n_epochs': '--epoch', '--num_epochs': '--epoch',
+               '--train_batch': '--batch_size', '--bs': '--batch_size', '--test_batch': '--test_batch_size',
+               '--device': '--cuda_idx', '--gpu': '--cuda_idx', '--cuda': '--cuda_idx',
                '--resume': '--is_load', '--load': '--is_load', '--eval': '--is_eval', '--test': '--is_eval',
-               '--checkpoint': '--ckpt', '--model_path': '--ckpt', '--weights': '--init', '--pretrained': '--init',
-               '--finetune': '--init', '--data': '--data_dir', '--data_path': '--data_dir', '--dataset_path': '--data_dir',
-               '--name': '--exp', '--exp_name': '--exp', '--save_dir': '--exp', '--input_length': '--input_n',
+               '--checkpoint': '--ckpt', '--model_path': '--ckpt', '--weights': '--init',
+               '--pretrained': '--init', '--finetune': '--init', '--data': '--data_dir',
+               '--data_path': '--data_dir', '--dataset_path': '--data_dir', '--name': '--exp',
+               '--exp_name': '--exp', '--save_dir': '--exp', '--input_length': '--input_n',
                '--output_length': '--output_n', '--in_features': '--node_n', '--drop_out': '--dropout',
                '--num_stage': '--num_gcn', '--linear_size': '--d_model', '--hidden_dim': '--d_model',
                '--max_norm': '--clip_norm', '--fp16': '--amp'}
-# What a checkpoint means that lacks an option.
+# Option -> its value in a checkpoint that is too old to hold it.
 OLDER = {option.name: option.older for option in OPTIONS if option.older is not None}
 
 
 def completed(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Adds to a checkpoint's settings what options mean that came after it, and checks those that a network depends on.
+    """Adds to a checkpoint's settings the options newer than it, and checks those that a network depends on.
 
-    ValueError where a value is none that the command line would take.
+    Raises ValueError where a value is none that the command line would take.
     """
     whole = OLDER | dict(settings)
     for option in OPTIONS:
@@ -191,16 +218,17 @@ def completed(settings: Mapping[str, Any]) -> dict[str, Any]:
 def parser(dataset: str, title: str, defaults: dict[str, Any]) -> Parser:
     """Makes a main's parser.
 
-    dataset, title: the dataset's name in checkpoints and in tables.
-    defaults: its own defaults, by option.
+    dataset: the dataset's name in checkpoints.
+    title: its name in tables.
+    defaults: option -> the main's own default.
     """
     whole = tool_parser(f'Train or evaluate KSOF on {title}.', EXAMPLES)
     for name, options in GROUPS.items():
         group = whole.add_argument_group(name)
         for option in options:
             how: dict[str, Any] = {'action': 'store_true'} if option.default is False else {
-                'default': option.default, 'type': option.kind, 'choices': option.choices, 'metavar': option.metavar,
-                'required': option.required}
+                'default': option.default, 'type': option.kind, 'choices': option.choices,
+                'metavar': option.metavar, 'required': option.required}
             group.add_argument(f'--{option.name}', help=option.help, **how)
     whole.set_defaults(dataset=dataset, **defaults)
     whole.other_names = OTHER_NAMES
@@ -209,11 +237,13 @@ def parser(dataset: str, title: str, defaults: dict[str, Any]) -> Parser:
 
 def parse(dataset: str, title: str, defaults: dict[str, Any], *, node_n: int,
           argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """Parses the options of one main; contradictions are refused at once.
+    """Parses the options of one main.
 
-    node_n: the coordinates that its dataset has.
-    InputError on anything that cannot be meant.
-    With --is_eval, --is_load or --init, utils/run.py takes the shape from the checkpoint, and checks it then.
+    With --is_eval, --is_load or --init the shape is not checked, as utils/run.py takes it from a checkpoint.
+
+    node_n: predicted coordinates of the dataset.
+    argv: the command line; the process's own where it is None.
+    Raises InputError where options contradict each other, or a value cannot be used.
     """
     options = parser(dataset, title, defaults).parse_args(argv)
     if options.recipe:
@@ -231,37 +261,49 @@ def parse(dataset: str, title: str, defaults: dict[str, Any], *, node_n: int,
 
 
 def check_shape(settings: Mapping[str, Any], title: str, *, node_n: int) -> None:
-    """InputError where the sizes do not go together, or not with a dataset of this title and so many coordinates."""
+    """Raises InputError where sizes do not fit together, or do not fit the dataset.
+
+    node_n: predicted coordinates of the dataset.
+    """
     frames = settings['input_n'] + settings['output_n']
     if settings['node_n'] != node_n:
-        raise InputError(f'--node_n {settings["node_n"]}: {title} has {node_n} predicted coordinates; use --node_n {node_n}')
+        raise InputError(f'--node_n {settings["node_n"]}: {title} has {node_n} predicted coordinates; use '
+                         f'--node_n {node_n}')
     if settings['dct_n'] > frames:
-        raise InputError(f'--dct_n {settings["dct_n"]}: a window of {frames} frames has no more than {frames} coefficients')
+        raise InputError(f'--dct_n {settings["dct_n"]}: a window of {frames} frames has no more than '
+                         f'{frames} coefficients')
 
 
-def given_options(dataset: str, title: str, defaults: dict[str, Any], argv: Sequence[str] | None = None) -> dict[str, Any]:
+def given_options(dataset: str, title: str, defaults: dict[str, Any],
+                  argv: Sequence[str] | None = None) -> dict[str, Any]:
     """Returns the options that a command line names, and those that its recipe sets."""
     unset = object()
-    options = parser(dataset, title, defaults).parse_args(argv, argparse.Namespace(**{o.name: unset for o in OPTIONS}))
-    named = {option.name: value for option in OPTIONS if (value := getattr(options, option.name)) is not unset}
+    nothing = argparse.Namespace(**{option.name: unset for option in OPTIONS})
+    options = parser(dataset, title, defaults).parse_args(argv, nothing)
+    named = {option.name: value for option in OPTIONS
+             if (value := getattr(options, option.name)) is not unset}
     return RECIPES.get(named.get('recipe', ''), {}) | named
 
 
 def differing(settings: Mapping[str, Any], defaults: Mapping[str, Any], *,
               everything: bool = False) -> dict[str, Any]:
-    """Returns what of a run's settings is not as its main and its recipe have it: what decides its weights.
+    """Returns the settings of a run that differ from the defaults of its main and its recipe.
 
-    defaults: the main's own.
-    everything: what does not decide them as well.
+    defaults: option -> the main's own default.
+    everything: includes options that do not decide the run's weights.
     """
     usual = {option.name: option.default for option in OPTIONS} | dict(defaults)
     usual |= RECIPES.get(str(settings.get('recipe')), {})
-    kept = [option.name for option in OPTIONS if everything or option.role != 'run' or option.name in ('recipe', 'init')]
+    kept = [option.name for option in OPTIONS
+            if everything or option.role != 'run' or option.name in ('recipe', 'init')]
     return {name: settings[name] for name in kept if name in settings and settings[name] != usual[name]}
 
 
 def run_name(settings: Mapping[str, Any]) -> str:
-    """Names the run folder by the dataset and what shapes the network; by its variants only where chosen."""
+    """Names a run folder by the dataset, the network's shape and the recipe.
+
+    A variant of the network stands there only where it is not the default.
+    """
     name = settings['dataset']
     recipe = settings['recipe']
     for option in OPTIONS:

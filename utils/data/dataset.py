@@ -108,8 +108,8 @@ def find_root(data_dir: str, dataset: Dataset) -> Path:
             raise InputError(f'--data_dir {data_dir}: no such folder')
     looked = ', '.join(str(candidate) for candidate in candidates)
     raise InputError(f'--data_dir {data_dir}: no {dataset.name} data there; looked for folders '
-                     f'{", ".join(dataset.inside)} in {looked}: give the folder that holds {dataset.folders[0]}/, or '
-                     f'{dataset.folders[0]}/ itself')
+                     f'{", ".join(dataset.inside)} in {looked}: give the folder that holds '
+                     f'{dataset.folders[0]}/, or {dataset.folders[0]}/ itself')
 
 
 def text_file(path: Path) -> Path:

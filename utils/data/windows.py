@@ -79,7 +79,7 @@ class Windows:
 
     @cached_property
     def checksum(self) -> str:
-        """BLAKE2b of all frames and of the windows' starts: the same only for the same data, to the last bit."""
+        """BLAKE2b of all frames and window starts. It is the same only for the same data, to the last bit."""
         digest = hashlib.blake2b(digest_size=16)
         for tensor in (self.frames, self.starts):
             digest.update(tensor.cpu().contiguous().numpy().data)

@@ -41,8 +41,8 @@ def evaluate(predict: Callable[..., Tensor], windows: Windows, skeleton: Skeleto
                 *acceleration_errors(predicted, batch.future, batch.observed),
                 bone_length_errors(predicted, batch.future_all, skeleton))
 
-    batches = Progress(windows.batches(batch_size, order=own), total=-(-len(own) // batch_size), desc=title, unit=' batches',
-                       quiet=distributed.rank() > 0)
+    batches = Progress(windows.batches(batch_size, order=own), total=-(-len(own) // batch_size), desc=title,
+                       unit=' batches', quiet=distributed.rank() > 0)
     parts = [errors(batch) for batch in batches]
     return FrameErrors(*(distributed.all_rows(torch.cat(part).cpu(), own, len(windows))
                          for part in zip(*parts, strict=True)))
