@@ -1,8 +1,9 @@
-"""Train variants of KSOF on CMU mocap, one change each, and write what validation says of them as a table.
+"""Train variants of KSOF on CMU mocap, each with one change, and write their validation errors as a table.
 
-The test split is not read. Options of main_cmu_3d.py are passed on to every run (--d_model 4, --epoch 4, --cuda_idx cpu, ...).
-Given again, the command goes on where it stopped. A run that fails does not stop the others. With other --only, several
-commands may work on the same folder side by side.
+The test split is not read.
+Options of main_cmu_3d.py are passed on to every run (--d_model 4, --epoch 4, --cuda_idx cpu, ...).
+Given again, the command resumes where it stopped. A run that fails does not stop the others.
+With different changes in --only, several commands may work on the same folder at the same time.
 """
 import argparse
 import logging
@@ -27,10 +28,11 @@ from utils.data.dataset import find_root
 from utils.report.tables import Block, Table, markdown, terminal
 
 log = logging.getLogger('ksof')
-OURS = ('--data_dir', '--exp', '--seed', '--is_load', '--is_eval', '--ckpt', '--no_test')  # decided here for each run
+# Options that this tool sets for each run.
+OURS = ('--data_dir', '--exp', '--seed', '--is_load', '--is_eval', '--ckpt', '--no_test')
 BASE = 'unchanged'
-# Each change's option words. *2 and /2 stand for twice and half of what the command says: a network whose step takes twice as
-# long trains half the epochs, and so about as long.
+# The options of each change. *2 and /2 stand for twice and half of the command's own value:
+# a network whose step takes twice as long trains half as many epochs, so that all train about as long.
 CHANGES = {
     BASE: '',
     'sgcn_only': '--without ktcn',
@@ -60,7 +62,13 @@ CHANGES = {
 
 
 class Trained(NamedTuple):
-    """What a run's checkpoint tells of its training."""
+    """What a run's checkpoint tells of its training.
+
+    parameters: number of the network's weights.
+    epochs: epochs trained.
+    minutes: time that they took.
+    best: entry of the best epoch in the history.
+    """
 
     parameters: int
     epochs: int
@@ -73,8 +81,10 @@ def parse_arguments(argv: Sequence[str] | None) -> tuple[argparse.Namespace, lis
     parser.add_argument('data', metavar='DATA', help='dataset root with cmu_mocap/')
     parser.add_argument('--only', metavar='CHANGE', nargs='+', choices=tuple(CHANGES), default=[],
                         help='train these alone, not all of ' + ', '.join(CHANGES))
-    parser.add_argument('--seeds', type=opt.at_least(0), nargs='+', default=[0, 1], help='train each with these')
-    parser.add_argument('--runs', metavar='DIR', type=Path, default=RUNS / 'ablations', help='where the runs are kept')
+    parser.add_argument('--seeds', type=opt.at_least(0), nargs='+', default=[0, 1],
+                        help='train each with these')
+    parser.add_argument('--runs', metavar='DIR', type=Path, default=RUNS / 'ablations',
+                        help='where the runs are kept')
     arguments, more = parser.parse_known_args(argv)
     refuse_own(more, OURS, 'run')
     find_root(arguments.data, DATASET)
@@ -89,7 +99,8 @@ def main(argv: Sequence[str] | None) -> None:
     names = [name for name in arguments.only or CHANGES if changes_something(name, words, settings)]
     if not names:
         raise InputError('--only: names nothing that differs from the command\'s own settings')
-    plans = [plan_change(name, seed, words, settings, arguments.runs) for seed in arguments.seeds for name in names]
+    plans = [plan_change(name, seed, words, settings, arguments.runs)
+             for seed in arguments.seeds for name in names]
     page, failed = arguments.runs / 'ablations.md', []
     for plan, code in do_runs(plans, evaluate_finished=False):
         failed += [plan.name] if code else []
@@ -101,10 +112,16 @@ def main(argv: Sequence[str] | None) -> None:
     fail_if_any(failed, len(plans), 'runs')
 
 
-def plan_change(name: str, seed: int, words: Sequence[str], settings: Mapping[str, Any], runs: Path) -> PlannedRun:
-    """One run of a change. Raises InputError if a main would not take it or its folder holds a run of other settings.
+def plan_change(name: str, seed: int, words: Sequence[str], settings: Mapping[str, Any],
+                runs: Path) -> PlannedRun:
+    """Plans one run of a change.
 
-    words, settings: the command line that is changed, and what a main reads from it.
+    name: key of CHANGES.
+    words: the command line that is changed.
+    settings: what a main reads from it.
+    runs: folder of all run folders.
+
+    Raises InputError if a main would refuse the options or the folder holds a run of other settings.
     """
     words = [*words, '--no_test', '--seed', str(seed), *changed_words(CHANGES[name], settings)]
     run_name = f'{name}_seed{seed}'
@@ -112,7 +129,10 @@ def plan_change(name: str, seed: int, words: Sequence[str], settings: Mapping[st
 
 
 def changes_something(name: str, words: Sequence[str], settings: Mapping[str, Any]) -> bool:
-    """Whether a change differs from what the command says already, as that may come with a recipe; says so if not."""
+    """Says whether a change differs from the command's own settings; logs it if it does not.
+
+    It may not differ where the command names a recipe that makes the same change.
+    """
     changed = read_words(DATASET, DEFAULTS, [*words, *changed_words(CHANGES[name], settings)])
     if name == BASE or any(changed[key] != value for key, value in settings.items() if key != 'exp'):
         return True
@@ -121,7 +141,7 @@ def changes_something(name: str, words: Sequence[str], settings: Mapping[str, An
 
 
 def changed_words(change: str, settings: Mapping[str, Any]) -> list[str]:
-    """A change's option words, its *N and /N multiplied and divided out."""
+    """Returns the options of a change, with *N and /N replaced by the numbers that they stand for."""
     words = change.split()
     for k, word in enumerate(words):
         if word[0] in '*/':
@@ -131,29 +151,33 @@ def changed_words(change: str, settings: Mapping[str, Any]) -> list[str]:
 
 
 def blocks(runs: Path, seeds: Sequence[int]) -> list[Block]:
-    """A table of every change that has a run with an epoch behind it in the folder, beside the unchanged network."""
+    """Makes the table of every change that has a run with a finished epoch, beside the unchanged network."""
     found = {name: [read_run(runs / f'{name}_seed{seed}') for seed in seeds] for name in CHANGES}
-    cells = [['change', 'parameters', 'epochs', 'minutes', *(f'seed {seed}' for seed in seeds), 'mean', 'against unchanged',
-              'acceleration error', 'acceleration', 'gradient of JPS']]
+    cells = [['change', 'parameters', 'epochs', 'minutes', *(f'seed {seed}' for seed in seeds), 'mean',
+              'against unchanged', 'acceleration error', 'acceleration', 'gradient of JPS']]
     for name, of_seeds in found.items():
         trained = [run for run in of_seeds if run]
         if not trained:
             continue
-        pairs = [(run.best['validation'], base.best['validation'])
-                 for run, base in zip(of_seeds, found[BASE], strict=True) if run and base]  # of the same seeds
-        against = f'{100 * (sum(run for run, _ in pairs) / sum(base for _, base in pairs) - 1):+.1f}%' if pairs else '-'
-        error, wrong, own, share = (mean(run.best[key] for run in trained)
-                                    for key in ('validation', 'acceleration_error', 'acceleration', 'share_jps'))
-        cells.append([name, f'{trained[0].parameters:,}', str(trained[0].epochs), f'{mean(run.minutes for run in trained):.1f}',
+        pairs = [(run.best['validation'], base.best['validation'])  # of the same seed
+                 for run, base in zip(of_seeds, found[BASE], strict=True) if run and base]
+        against = '-'
+        if pairs:
+            change = sum(run for run, _ in pairs) / sum(base for _, base in pairs) - 1
+            against = f'{100 * change:+.1f}%'
+        keys = ('validation', 'acceleration_error', 'acceleration', 'share_jps')
+        error, wrong, own, share = (mean(run.best[key] for run in trained) for key in keys)
+        cells.append([name, f'{trained[0].parameters:,}', str(trained[0].epochs),
+                      f'{mean(run.minutes for run in trained):.1f}',
                       *(f'{run.best["validation"]:.2f}' if run else '-' for run in of_seeds), f'{error:.2f}',
                       against, f'{wrong:.2f}', f'{own:.2f}', f'{100 * share:.1f}%'])
-    return ['Validation MPJPE in mm over all predicted frames, at the best epoch of each seed; acceleration error and the '
-            'prediction\'s own mean acceleration, in mm per frame squared; the share of JPS in the norms of the loss '
-            'terms\' gradients. Means of the seeds.', Table(cells)]
+    return ['Validation MPJPE in mm over all predicted frames, at the best epoch of each seed; acceleration '
+            'error and the prediction\'s own mean acceleration, in mm per frame squared; the share of JPS in '
+            'the norms of the loss terms\' gradients. Means of the seeds.', Table(cells)]
 
 
 def read_run(folder: Path) -> Trained | None:
-    """What is known of a run, None before its first epoch."""
+    """Reads what a run's checkpoint tells of its training; None before its first epoch."""
     state = begun_run(folder)
     if not state or not state['history']:
         return None

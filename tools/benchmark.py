@@ -1,7 +1,7 @@
 """Measure training, evaluation, latency, loading and memory at the paper's settings, and the machine itself.
 
-Options of the mains are passed on (--dropout 0, --tcn_axis coordinates, ...). Motion is synthetic; no dataset
-is needed.
+Options of the mains are passed on (--dropout 0, --tcn_axis coordinates, ...).
+The motion is synthetic; no dataset is needed.
 """
 import argparse
 import json
@@ -14,7 +14,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-os.environ.setdefault('KINETO_LOG_LEVEL', '99')  # the profiler's own messages; read when torch is loaded
+os.environ.setdefault('KINETO_LOG_LEVEL', '99')  # hides the profiler's messages; torch reads it at import
 
 import torch
 
@@ -43,7 +43,7 @@ RELEASED = ('cmu_short', 'cmu_long')
 
 
 def settings(name: str, d_model: int, more: Sequence[str]) -> Settings:
-    """Returns what a dataset's main reads from a width and more option words; the rest is the paper's."""
+    """Returns the settings of a dataset's main at the paper's values, with this width and these options."""
     dataset, words = DATASETS[name], ['--data_dir', '.', '--d_model', str(d_model), *more]
     return vars(parse(name, dataset.title, DEFAULTS[name], node_n=dataset.skeleton.node_n, argv=words))
 
@@ -69,7 +69,7 @@ def parse_arguments(argv: Sequence[str] | None) -> tuple[argparse.Namespace, lis
     if arguments.out and not arguments.out.parent.is_dir():
         raise InputError(f'--out {arguments.out}: no folder {arguments.out.parent}')
     for dataset in arguments.dataset:
-        settings(dataset, arguments.d_model[0], more)  # what is wrong with an option shows now
+        settings(dataset, arguments.d_model[0], more)  # refuses a wrong option before anything is measured
     return arguments, more
 
 
@@ -87,7 +87,7 @@ def measure_all(arguments: argparse.Namespace, more: list[str]) -> Figures:
     """Measures everything that is asked for."""
     device, effort = choose_device(arguments.cuda_idx), QUICK if arguments.quick else FULL
     measured = []
-    for d_model in sorted(arguments.d_model):  # small first: memory kept for reuse must not count for others
+    for d_model in sorted(arguments.d_model):  # small first: a process keeps memory, so its peak never falls
         for dataset in arguments.dataset:
             log.info('measuring %s, d_model %d', dataset, d_model)
             measured.append(measure(settings(dataset, d_model, more), device, effort))
@@ -106,7 +106,7 @@ def measure_all(arguments: argparse.Namespace, more: list[str]) -> Figures:
 
 
 def measure_network(run: Path, seconds: float) -> list[Figures]:
-    """Measures a trained network's latency on the CPU, without and with the mirror image."""
+    """Measures a trained network's latency on the CPU, without and with the average over the mirror image."""
     log.info('measuring the latency of %s', run)
     trained = load_trained(checkpoint_path(run))
     whole = [trained] if trained.settings['symmetry'] == 'average' else []
@@ -124,7 +124,10 @@ def measure_network(run: Path, seconds: float) -> list[Figures]:
 
 def measure_loadings(data_dir: str, arguments: argparse.Namespace, more: list[str],
                      device: torch.device) -> list[Figures]:
-    """Measures loading of the asked-for datasets that are there. InputError where none is."""
+    """Measures the loading of those of the chosen datasets that are there.
+
+    Raises InputError if none of them is there.
+    """
     roots, missing = {}, None
     for name in arguments.dataset:
         try:
@@ -134,7 +137,7 @@ def measure_loadings(data_dir: str, arguments: argparse.Namespace, more: list[st
     if missing and not roots:
         raise missing
     level = log.level
-    log.setLevel(logging.ERROR)  # what a split consists of is not news here
+    log.setLevel(logging.ERROR)  # loading reports each split, and it is repeated here
     try:
         words = [*more, '--allow_missing']
         return [measure_loading(settings(name, arguments.d_model[0], words), root, device,

@@ -1,4 +1,7 @@
-"""Several runs and the published rows in one table and one plot: error over the horizon and by action, size and speed."""
+"""Compare several runs and the published rows in one table and one plot.
+
+They show errors over the horizon and by action, and the size and speed of each run.
+"""
 import argparse
 import statistics
 import sys
@@ -15,12 +18,13 @@ from opt import completed
 from utils.build import build_network
 from utils.common.cli import run_tool, tool_parser
 from utils.common.errors import InputError
+from utils.common.figures import import_matplotlib
 from utils.common.files import write_text
 from utils.evaluate.symmetry import scored_network
 from utils.report import tables
 from utils.report.comparison import Run, blocks, load_runs, restrict, shared_actions
 
-MEASURED = 50  # windows whose time is taken
+MEASURED = 50  # predictions that are timed
 
 
 def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -46,7 +50,7 @@ def main(argv: Sequence[str] | None) -> None:
         if arguments.action not in actions:
             raise InputError(f'--action {arguments.action}: the runs share {", ".join(actions)}')
         actions = [arguments.action]
-    facts = run_facts(runs, arguments.latency)  # before the runs are cut down to shared actions
+    facts = run_facts(runs, arguments.latency)  # before actions are left out of the runs
     runs = restrict(runs, actions)
     page = blocks(runs, facts, every_action=every, only=arguments.published)
     print(tables.terminal(page), end='')
@@ -57,8 +61,9 @@ def main(argv: Sequence[str] | None) -> None:
 
 
 def draw(runs: list[Run], published: list[str], path: Path) -> None:
-    """The plot, or one line on why there is none."""
+    """Draws the plot, or prints one line on why there is none."""
     try:
+        import_matplotlib()
         from utils.report.comparison_plot import draw_comparison
 
         draw_comparison(runs, published, path)
@@ -67,37 +72,44 @@ def draw(runs: list[Run], published: list[str], path: Path) -> None:
 
 
 def run_facts(runs: Sequence[Run], with_latency: bool) -> tables.Table:
-    """The runs themselves: what they were tested on, how large and how fast they are."""
+    """Makes the table of the runs themselves: what they were tested on, how large and how fast they are."""
     cells = [['run', 'frames', 'test windows', 'actions', 'epoch', 'parameters', 'windows/s in training']]
     if with_latency:
         cells[0].append('ms a window, one CPU thread')
     for run in runs:
-        results = run.results
+        results, skeleton = run.results, run.results.dataset.skeleton
+        of_all = f'{len(results.windows)} of {len(results.dataset.actions)}'
         model = model_of(run) if run.options else None
         speed = run.windows_per_s
         cells.append([run.name, f'{results.input_n} + {results.output_n}',
                       f'{results.protocol}: {sum(results.windows.values())}',
-                      f'{len(results.windows)} of {len(results.dataset.actions)}' if results.has_actions else '-',
+                      of_all if results.has_actions else '-',
                       f'{results.epoch}' + (f' of {len(run.history)}' if run.history else ''),
                       f'{sum(p.numel() for p in model.parameters()) / 1e6:.2f} M' if model else '-',
                       f'{speed:.0f}' if speed else '-'])
         if with_latency:
-            cells[-1].append(f'{latency_ms(model, results.input_n, results.dataset.skeleton.node_n):.1f}' if model else '-')
+            cells[-1].append(f'{latency_ms(model, results.input_n, skeleton.node_n):.1f}' if model else '-')
     return tables.Table(cells)
 
 
 def model_of(run: Run) -> nn.Module:
-    """The network that a run's options describe, untrained."""
+    """Builds the network that a run's options describe, untrained. Raises InputError if they do not fit."""
     try:
         settings = completed(run.options or {})
-        return scored_network(build_network(settings), settings['symmetry'], run.results.dataset.skeleton).eval()
+        network = build_network(settings)
+        return scored_network(network, settings['symmetry'], run.results.dataset.skeleton).eval()
     except (AttributeError, KeyError, TypeError, RuntimeError, ValueError) as error:
-        raise InputError(f'{run.name}: its options do not fit this version ({str(error).splitlines()[0]})') from None
+        raise InputError(f'{run.name}: its options do not fit this version '
+                         f'({str(error).splitlines()[0]})') from None
 
 
 @torch.inference_mode()
 def latency_ms(model: nn.Module, input_n: int, node_n: int) -> float:
-    """Median time from one window's observed poses to its predicted ones, in ms, on one CPU thread."""
+    """Measures the median time of predicting one window, in ms, on one CPU thread.
+
+    input_n: observed frames.
+    node_n: N, coordinates of the predicted joints.
+    """
     poses = 300 * torch.randn(1, input_n, node_n)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -1,7 +1,7 @@
 """Write a trained network as one file that runs without this project: .pt2 of torch.export, or .onnx.
 
-Each file is checked. An .onnx can also be given to tools/predict.py, tools/visualise.py and load_predictor in
-place of the run.
+Each file is checked against the network.
+An .onnx can be given to tools/predict.py, tools/visualise.py and load_predictor in place of the run.
 """
 import argparse
 import sys
@@ -18,8 +18,8 @@ from utils.predict.trained import checkpoint_path, load_trained, without_symmetr
 
 KINDS = {'.pt2': (export.write_program, export.program_runner),
          '.onnx': (export.write_onnx, export.onnx_runner)}
-# Sums in another order differ by thousandths, and TOP-K may choose the other of two all but equal responses;
-# a graph that is wrong is off by more.
+# Sums in another order differ by thousandths of a mm, and of two nearly equal responses TOP-K may choose the
+# other one. A graph that is wrong is off by more.
 TOLERANCE_MM = 0.5
 
 

@@ -15,7 +15,8 @@ from utils.data.synthetic import files as synthetic
 
 def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = tool_parser(__doc__)
-    parser.add_argument('root', metavar='DIR', type=Path, help='folder for the dataset folders h36m, cmu_mocap, 3dpw')
+    parser.add_argument('root', metavar='DIR', type=Path,
+                        help='folder for the dataset folders h36m, cmu_mocap, 3dpw')
     parser.add_argument('--dataset', choices=(*DATASETS, 'all'), default='all', help='which to make')
     parser.add_argument('--seed', type=at_least(0), default=0, help='one seed makes the same files')
     return parser.parse_args(argv)

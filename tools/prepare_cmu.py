@@ -1,4 +1,7 @@
-"""Make the CMU benchmark's text files from the database's own ASF/AMC files, or check the files that are there against them."""
+"""Make the text files of the CMU benchmark from the database's own ASF/AMC files.
+
+With --check, compare files that are there with the trials they were made of.
+"""
 import argparse
 import dataclasses
 import io
@@ -30,20 +33,24 @@ from utils.mocap.cmu_trials import (
 )
 
 COLUMNS = 117
-ROTATION_TOLERANCE, POSITION_TOLERANCE = 5e-6, 1.5e-4  # radians and ASF units; the published files are rounded
+# Radians and ASF units by which a file may differ from its trial: the published files are rounded.
+ROTATION_TOLERANCE, POSITION_TOLERANCE = 5e-6, 1.5e-4
 
 
 def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = tool_parser(__doc__)
     parser.add_argument('amc_dir', metavar='AMC_DIR', type=Path,
-                        help='folder of {subject}.asf and {subject}_{trial}.amc, flat or with a folder for each subject')
+                        help='folder of {subject}.asf and {subject}_{trial}.amc, flat or with a folder for '
+                             'each subject')
     parser.add_argument('out_dir', metavar='OUT_DIR', type=Path, nargs='?',
-                        help='write {train,test}/{action}/{action}_{k}.txt here; without it, only say what could be written')
+                        help='write {train,test}/{action}/{action}_{k}.txt here; without it, only say what '
+                             'could be written')
     parser.add_argument('--check', metavar='DATA', type=Path,
-                        help='a folder in the benchmark\'s layout: compare each of its files with its trial, and say what '
-                             'the trials can add')
+                        help='a folder in the benchmark\'s layout: compare each of its files with its trial, '
+                             'and say what the trials can add')
     parser.add_argument('--trial', metavar='NN_MM=FILE', action='append', default=[],
-                        help='make FILE (such as test/basketball_signal/basketball_signal_1.txt) of trial NN_MM; repeatable')
+                        help='make FILE (such as test/basketball_signal/basketball_signal_1.txt) of trial '
+                             'NN_MM; repeatable')
     return parser.parse_args(argv)
 
 
@@ -54,7 +61,8 @@ def main(argv: Sequence[str] | None) -> None:
         if name is not None and not name.is_dir():
             raise InputError(f'{name}: no such folder')
     if out is not None and (out / MARKER).exists():
-        raise InputError(f'{out}: holds sample data; recordings must not be mixed with it: choose another folder')
+        raise InputError(f'{out}: holds sample data; recordings must not be mixed with it: '
+                         'choose another folder')
     data = check / 'cmu_mocap' if check is not None and (check / 'cmu_mocap').is_dir() else check
     files = [with_copy(file, data) for file in benchmark_files()] if data is not None else benchmark_files()
     paths = trial_paths(folder)
@@ -71,21 +79,31 @@ def main(argv: Sequence[str] | None) -> None:
 
 
 def with_copy(file: BenchmarkFile, data: Path) -> BenchmarkFile:
-    """A file as the folder has it: its own number of rows and first position decide, where it is there."""
+    """Returns a file with the number of rows and the first position that the folder's own copy has.
+
+    They identify its trial. Where the folder has no copy, the file is returned as it is.
+    """
     if not (data / file.name).is_file():
         return file
     rows = read_numbers(data / file.name, COLUMNS)
     return dataclasses.replace(file, rows=len(rows), start=tuple(rows[0, :3].tolist()))
 
 
-def named_sources(pairs: list[str], files: list[BenchmarkFile], trials: dict[str, TrialFile]) -> dict[str, Source]:
-    """The trials that --trial names."""
+def named_sources(pairs: list[str], files: list[BenchmarkFile],
+                  trials: dict[str, TrialFile]) -> dict[str, Source]:
+    """Returns the trials that --trial names, by file.
+
+    pairs: words NN_MM=FILE.
+
+    Raises InputError if one of them names no trial in the folder or no file of the benchmark.
+    """
     named = {}
     for pair in pairs:
         name, _, file = pair.partition('=')
         subject, _, number = name.partition('_')
         if not (subject.isdigit() and number.isdigit()) or file not in {known.name for known in files}:
-            raise InputError(f'--trial {pair}: say NN_MM=FILE, FILE being one of the benchmark\'s 48 such as {files[0].name}')
+            raise InputError(f'--trial {pair}: say NN_MM=FILE, FILE being one of the benchmark\'s 48 '
+                             f'such as {files[0].name}')
         if trial_name(subject, number) not in trials:
             raise InputError(f'--trial {pair}: no such trial in the folder')
         named[file] = Source(trials[trial_name(subject, number)], '--trial')
@@ -93,12 +111,15 @@ def named_sources(pairs: list[str], files: list[BenchmarkFile], trials: dict[str
 
 
 def convert(source: Source) -> np.ndarray:
-    """The rows of one benchmark file."""
+    """Makes the rows of one benchmark file from its trial."""
     return benchmark_rows(read_amc(source.trial.amc, read_asf(source.trial.asf)))
 
 
 def differences(rows: np.ndarray, path: Path) -> tuple[float, float]:
-    """Largest difference between rows and a file, in rotations (radians) and position (ASF units); inf if not as long."""
+    """Returns the largest differences between rows and a file; inf if their lengths differ.
+
+    The first is that of the rotations in radians, the second that of the positions in ASF units.
+    """
     theirs = read_numbers(path, COLUMNS)
     if len(theirs) != len(rows):
         return np.inf, np.inf
@@ -107,28 +128,34 @@ def differences(rows: np.ndarray, path: Path) -> tuple[float, float]:
 
 
 def agrees(gaps: tuple[float, float]) -> bool:
+    """Says whether differences are small enough to come from rounding."""
     return gaps[0] <= ROTATION_TOLERANCE and gaps[1] <= POSITION_TOLERANCE
 
 
 def compare(files: list[BenchmarkFile], sources: dict[str, Source], data: Path) -> None:
-    """Print how far each file that is there is from its trial."""
+    """Prints how far each file that is there differs from its trial."""
     there = [file.name for file in files if file.name in sources and (data / file.name).is_file()]
     with Progress(there, desc='comparing', unit=' files') as bar:
         for name in bar:
             gaps = differences(convert(sources[name]), data / name)
-            tqdm.write(f'{name}: {"agrees with" if agrees(gaps) else "DIFFERS from"} {sources[name].trial.trial}, by up to '
-                       f'{gaps[0]:.1e} rad and {gaps[1]:.1e} units')
+            tqdm.write(f'{name}: {"agrees with" if agrees(gaps) else "DIFFERS from"} '
+                       f'{sources[name].trial.trial}, by up to {gaps[0]:.1e} rad and {gaps[1]:.1e} units')
 
 
 def write(files: list[BenchmarkFile], sources: dict[str, Source], out: Path) -> None:
-    """Write every file that has a source. A file that is there already must agree; it is left as it is."""
+    """Writes every file that has a source.
+
+    A file that is there already is left as it is.
+    Raises InputError if it does not agree with its trial.
+    """
     names = [file.name for file in files if file.name in sources]
-    for name in sorted(names, key=lambda name: not (out / name).exists()):  # what may stop us first
+    names.sort(key=lambda name: not (out / name).exists())  # those that may be refused come first
+    for name in names:
         rows = convert(sources[name])
         if (out / name).exists():
             if not agrees(differences(rows, out / name)):
-                raise InputError(f'{out / name}: is there and differs from trial {sources[name].trial.trial}; move it away to '
-                                 'have it written again')
+                raise InputError(f'{out / name}: is there and differs from trial '
+                                 f'{sources[name].trial.trial}; move it away to have it written again')
             print(f'{out / name}: is there and agrees with {sources[name].trial.trial}: left as it is')
             continue
         (out / name).parent.mkdir(parents=True, exist_ok=True)
@@ -139,13 +166,16 @@ def write(files: list[BenchmarkFile], sources: dict[str, Source], out: Path) -> 
 
 
 def report(files: list[BenchmarkFile], sources: dict[str, Source], data: Path | None, trials: int) -> None:
-    """Print which of the benchmark's files the trials supply and which stay missing."""
-    print(f'{len(sources)} of the benchmark\'s {len(files)} files can be made of the {trials} trials in the folder')
+    """Prints which of the benchmark's files the trials supply and which stay missing."""
+    print(f'{len(sources)} of the benchmark\'s {len(files)} files can be made of the {trials} trials '
+          'in the folder')
     for file in files:
         if file.name in sources:
             source = sources[file.name]
-            print(f'  {file.name}  from {source.trial.trial}, {source.trial.frames} frames, known by {source.known_by}')
-    missing = [file for file in files if file.name not in sources and not (data and (data / file.name).is_file())]
+            print(f'  {file.name}  from {source.trial.trial}, {source.trial.frames} frames, '
+                  f'known by {source.known_by}')
+    missing = [file for file in files
+               if file.name not in sources and not (data and (data / file.name).is_file())]
     if missing:
         print(f'{len(missing)} cannot{" and are not there" if data else ""}:')
     for file in missing:

@@ -1,8 +1,9 @@
-"""Train and evaluate the three datasets at the paper's settings, one after another, and write the paper's tables as one page.
+"""Train and evaluate the three datasets at the paper's settings, and write the paper's tables as one page.
 
-Each dataset is trained by its main without options: the defaults are the paper's settings. Given again, the command goes on
-where it stopped: finished runs are only evaluated. A dataset that fails does not stop the others. Options of the mains are
-passed on to all three (--epoch 10, --cuda_idx cpu, --allow_missing, ...).
+Each dataset is trained by its main without options, as the defaults are the paper's settings.
+Given again, the command resumes where it stopped: finished runs are only evaluated.
+A dataset that fails does not stop the others.
+Options of the mains are passed on to all three (--epoch 10, --cuda_idx cpu, --allow_missing, ...).
 """
 import argparse
 import logging
@@ -29,17 +30,19 @@ from utils.data.marker import is_sample
 from utils.report.reproduction import Section, page
 
 log = logging.getLogger('ksof')
-MAINS = {main.DATASET.name: main for main in (main_h36m, main_cmu_3d, main_3dpw)}  # their defaults are the paper's settings
-OURS = ('--data_dir', '--exp', '--is_load', '--is_eval', '--ckpt')  # decided here for each run
+MAINS = {main.DATASET.name: main for main in (main_h36m, main_cmu_3d, main_3dpw)}
+OURS = ('--data_dir', '--exp', '--is_load', '--is_eval', '--ckpt')  # options that this tool sets for each run
 
 
 def parse_arguments(argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]]:
     parser = tool_parser(__doc__)
-    parser.add_argument('data', metavar='DATA', help='dataset root with h36m/, cmu_mocap/, 3dpw/, or those that there are')
+    parser.add_argument('data', metavar='DATA',
+                        help='dataset root with h36m/, cmu_mocap/, 3dpw/, or those that there are')
     parser.add_argument('--only', metavar='DATASET', nargs='+', choices=tuple(MAINS), default=list(MAINS),
                         help='leave out the others of h36m, cmu and 3dpw')
     parser.add_argument('--runs', metavar='DIR', type=Path, default=RUNS, help='where the run folders are')
-    parser.add_argument('--out', metavar='FILE', type=Path, help='the page (default: reproduce.md beside the run folders)')
+    parser.add_argument('--out', metavar='FILE', type=Path,
+                        help='the page (default: reproduce.md beside the run folders)')
     arguments, more = parser.parse_known_args(argv)
     refuse_own(more, OURS, 'dataset')
     if not Path(arguments.data).is_dir():
@@ -61,10 +64,11 @@ def main(argv: Sequence[str] | None) -> None:
             log.warning('%s is skipped: %s', dataset.title, error)
             sections[name] = section_of(name, None, f'not in {arguments.data}')
             continue
-        plans[name] = plan_dataset(name, root, arguments, more)  # what can be seen to be wrong is, before days of training
+        plans[name] = plan_dataset(name, root, arguments, more)  # refuses errors before days of training
         sections[name] = section_of(name, plans[name].folder, 'not yet trained')
     if not plans:
-        raise InputError(f'{arguments.data}: none of the datasets is there; see docs/data.md for where each goes')
+        raise InputError(f'{arguments.data}: none of the datasets is there; '
+                         'see docs/data.md for where each goes')
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     words, failed = ['tools/reproduce.py', arguments.data, *more], []
     for plan, code in do_runs(list(plans.values()), evaluate_finished=True):
@@ -77,18 +81,26 @@ def main(argv: Sequence[str] | None) -> None:
 
 
 def section_of(name: str, folder: Path | None, why_not: str) -> Section:
-    """A dataset's section of the page."""
+    """Makes a dataset's section of the page.
+
+    why_not: why there is nothing to show; empty where there is something.
+    """
     return Section(MAINS[name].DATASET, f'{MAINS[name].__name__}.py', folder, why_not)
 
 
 def machine() -> dict[str, object]:
-    """Names and versions of what this runs on."""
+    """Returns names and versions of what this runs on."""
     return {'GPU': torch.cuda.get_device_name() if torch.cuda.is_available() else 'none',
             **{name: value for name, value in environment().items() if name != 'threads'}}
 
 
 def plan_dataset(name: str, root: Path, arguments: argparse.Namespace, more: list[str]) -> PlannedRun:
-    """The run of one dataset. Raises InputError if an option, a missing file or an earlier run stands against it."""
+    """Plans the run of one dataset.
+
+    more: options that are passed on to its main.
+
+    Raises InputError if an option is refused, a file is missing or an earlier run does not fit.
+    """
     dataset, defaults, sample = MAINS[name].DATASET, MAINS[name].DEFAULTS, is_sample(root)
     words = ['--data_dir', arguments.data, *more]
     settings = read_words(dataset, defaults, words)
@@ -98,13 +110,13 @@ def plan_dataset(name: str, root: Path, arguments: argparse.Namespace, more: lis
     plan = plan_run(dataset.title, dataset, defaults, words, folder)
     state = begun_run(folder)
     if state and trained_on_sample(state, dataset) not in (sample, None):
-        raise InputError(f'{folder}: was trained on {state["options"]["data_dir"]}; one of that and {root} is synthetic motion, '
-                         'the other is not: move that run away')
+        raise InputError(f'{folder}: was trained on {state["options"]["data_dir"]}; one of that and {root} '
+                         'is synthetic motion, the other is not: move that run away')
     return plan
 
 
 def trained_on_sample(state: Checkpoint, dataset: Dataset) -> bool | None:
-    """Whether a run was trained on synthetic motion, None if its data is no longer there to see."""
+    """Says whether a run was trained on synthetic motion; None if its data is no longer there."""
     try:
         return is_sample(find_root(state['options'].get('data_dir', ''), dataset))
     except InputError:

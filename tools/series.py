@@ -1,4 +1,7 @@
-"""Runs of the mains one after another, stopped and resumed together. Shared by ablate.py and reproduce.py; no command."""
+"""Plans and does runs of the mains one after another; a stopped series resumes where it was.
+
+ablate.py and reproduce.py share it; it is no command itself.
+"""
 import logging
 import sys
 import traceback
@@ -19,10 +22,12 @@ class PlannedRun(NamedTuple):
     """One run of a series.
 
     name: what the series calls it.
+    dataset: what it trains on.
     defaults: the options that its main sets for the dataset.
-    words: its main's command line, without the step that is next.
-    epochs_left: epochs it has still to train; 0 if only its evaluation is left.
-    begun: it has a checkpoint to go on from.
+    words: its main's command line, without --is_load and --is_eval.
+    folder: its run folder.
+    epochs_left: number of epochs still to train; 0 if only its evaluation is left.
+    begun: whether it has a checkpoint to resume from.
     """
 
     name: str
@@ -35,19 +40,28 @@ class PlannedRun(NamedTuple):
 
 
 def refuse_own(words: Sequence[str], own: Sequence[str], what: str) -> None:
-    """Raises InputError if one of the words is an option that a tool sets itself for each `what`."""
+    """Raises InputError if one of the words is an option that the tool sets itself.
+
+    words: the command line.
+    own: options that the tool sets.
+    what: what it sets them for, as the message says it.
+    """
     for word in words:
         if word.split('=')[0] in own:
             raise InputError(f'{word}: is set for each {what} by this tool; leave it out')
 
 
 def read_words(dataset: Dataset, defaults: dict[str, Any], words: Sequence[str]) -> dict[str, Any]:
-    """The settings that a main reads from these words. Raises InputError if it would not take them."""
+    """Returns the settings that a main reads from these words. Raises InputError if it would refuse them."""
     return vars(opt.parse(dataset.name, dataset.title, defaults, node_n=dataset.skeleton.node_n, argv=words))
 
 
-def plan_run(name: str, dataset: Dataset, defaults: dict[str, Any], words: Sequence[str], folder: Path) -> PlannedRun:
-    """Looks at what a run's folder has of it already. Raises InputError if that has other settings, or if a main would refuse."""
+def plan_run(name: str, dataset: Dataset, defaults: dict[str, Any], words: Sequence[str],
+             folder: Path) -> PlannedRun:
+    """Plans a run, after what its folder holds of it already; `PlannedRun` describes the parameters.
+
+    Raises InputError if the folder's run has other settings, or if a main would refuse these.
+    """
     words = [*words, '--exp', str(folder)]
     settings = read_words(dataset, defaults, words)
     state = begun_run(folder)
@@ -57,19 +71,23 @@ def plan_run(name: str, dataset: Dataset, defaults: dict[str, Any], words: Seque
             theirs = opt.completed(state['options'])
         checkpoint.check_settings(theirs, settings, ('epoch', *opt.SHAPE, *opt.TRAINING), path)
     done = state['epoch'] if state else 0
-    return PlannedRun(name, dataset, defaults, words, folder, max(0, settings['epoch'] - done), state is not None)
+    left = max(0, settings['epoch'] - done)
+    return PlannedRun(name, dataset, defaults, words, folder, left, begun=state is not None)
 
 
 def begun_run(folder: Path) -> checkpoint.Checkpoint | None:
-    """The last checkpoint of a run, None before its first one."""
+    """Reads the last checkpoint of a run; None before its first one."""
     return checkpoint.load_last(folder)[0] if (folder / checkpoint.LAST).exists() else None
 
 
 def do_runs(runs: Sequence[PlannedRun], *, evaluate_finished: bool) -> Iterator[tuple[PlannedRun, int]]:
-    """Does what is left of each run and yields it with its exit code; the next one begins whatever that is.
+    """Does what is left of each run and yields it with its exit code.
 
-    evaluate_finished: evaluate again what is trained to its end, and do not only skip it.
-    Raises SystemExit where a run was stopped by a signal.
+    The next run begins even if one failed.
+
+    evaluate_finished: whether a run that is trained to its end is evaluated again; otherwise it is skipped.
+
+    Raises SystemExit if a run was stopped by a signal.
     """
     for run in runs:
         code = 0 if not run.epochs_left and not evaluate_finished else do_run(run)
@@ -80,7 +98,10 @@ def do_runs(runs: Sequence[PlannedRun], *, evaluate_finished: bool) -> Iterator[
 
 
 def do_run(run: PlannedRun) -> int:
-    """Trains, goes on training, or evaluates a finished run; returns its main's exit code, 1 for any other exception."""
+    """Trains a run, resumes it, or evaluates it if it is finished.
+
+    Returns the exit code of its main, or 1 for an exception that the main does not report itself.
+    """
     step, doing = [], 'training'
     if not run.epochs_left:
         step, doing = ['--is_eval'], 'evaluating'
@@ -89,13 +110,18 @@ def do_run(run: PlannedRun) -> int:
     log.info('%s: %s', run.name, doing)
     try:
         return utils.run.main(run.dataset, run.defaults, [*run.words, *step])
-    except Exception:  # an error of ours, or worse: it is shown, and the other runs are still worth their time
+    except Exception:  # also a bug of ours must not stop the runs that follow
         traceback.print_exc()
         return 1
 
 
 def fail_if_any(failed: Sequence[str], count: int, what: str) -> None:
-    """Ends the command with code 1 and one line if any of `count` runs failed."""
+    """Ends the command with code 1 and one line if any run failed.
+
+    failed: names of those that did.
+    count: number of all runs.
+    what: what they are called in the line.
+    """
     if failed:
         print(f'error: {len(failed)} of {count} {what} failed: {", ".join(failed)}', file=sys.stderr)
         raise SystemExit(1)

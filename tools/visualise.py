@@ -1,4 +1,7 @@
-"""Draw what a trained network predicts for windows of a test split: film strip, animation, errors, and a page to turn."""
+"""Draw what a trained network predicts for windows of a test split.
+
+Makes a film strip, an animation, plots of the errors, and a page on which a browser turns the skeletons.
+"""
 import argparse
 import sys
 from collections.abc import Sequence
@@ -26,23 +29,27 @@ from utils.report.tables import Table, aligned_table
 def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = tool_parser(__doc__)
     parser.add_argument('run', metavar='RUN', type=Path,
-                        help='run folder, its name under checkpoint/, a checkpoint file, or an exported .onnx; of '
-                             'a folder the best epoch is shown')
+                        help='run folder, its name under checkpoint/, a checkpoint file, or an exported '
+                             '.onnx; of a folder the best epoch is shown')
     windows = parser.add_argument_group('windows of the test split')
     windows.add_argument('--data_dir', required=True, help='dataset root, or the dataset\'s own folder in it')
     which = windows.add_mutually_exclusive_group(required=True)
-    which.add_argument('--window', metavar='N', type=at_least(0, most=10**9), nargs='+', help='these, counted from 0')
+    which.add_argument('--window', metavar='N', type=at_least(0, most=10**9), nargs='+',
+                       help='these, counted from 0')
     which.add_argument('--worst', metavar='COUNT', type=at_least(1, most=1000),
-                       help='those with the largest error, mean over all predicted frames, each of another recording')
-    which.add_argument('--best', metavar='COUNT', type=at_least(1, most=1000), help='those with the smallest error')
+                       help='those with the largest error, mean over all predicted frames, each of another '
+                            'recording')
+    which.add_argument('--best', metavar='COUNT', type=at_least(1, most=1000),
+                       help='those with the smallest error')
     which.add_argument('--random', metavar='COUNT', type=at_least(1, most=1000), help='drawn with --seed')
     windows.add_argument('--same_recording', action='store_true',
-                         help='let --worst, --best and --random take several windows of one recording; no two share a '
-                              'frame')
+                         help='let --worst, --best and --random take several windows of one recording; no '
+                              'two share a frame')
     windows.add_argument('--action', metavar='NAME', help='only windows of this action (not with --window)')
     windows.add_argument('--seed', type=at_least(0, most=2**31), default=0, help='of --random')
     windows.add_argument('--test_sample_num', type=int, choices=(-1, 8, 256), default=-1,
-                         help='windows to count and choose from: -1 all, else those of the 8- and 256-window protocols')
+                         help='windows to count and choose from: -1 all, else those of the 8- and 256-window '
+                              'protocols')
     windows.add_argument('--allow_missing', action='store_true',
                          help='go on without files of a fixed set that are missing')
     result = parser.add_argument_group('output')
@@ -50,7 +57,8 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
                         help='folder to write to (default: pictures/ beside the checkpoint)')
     result.add_argument('--make', choices=KINDS, metavar='KIND', nargs='+',
                         help='; '.join(f'{kind}: {what}' for kind, what in KINDS.items()) + ' (default: all)')
-    result.add_argument('--fps', type=at_least(1, float, most=50), default=10.0, help='frames a second of the animation')
+    result.add_argument('--fps', type=at_least(1, float, most=50), default=10.0,
+                        help='frames a second of the animation')
     work = parser.add_argument_group('work')
     work.add_argument('--cuda_idx', default='cpu', help='device: cuda:0, mps or cpu')
     work.add_argument('--test_batch_size', type=at_least(1), default=64,
@@ -80,7 +88,7 @@ def main(argv: Sequence[str] | None) -> None:
 
 
 def chosen_windows(arguments: argparse.Namespace, trained: Trained, windows: Windows) -> list[int]:
-    """Finds the indices of the windows asked for. InputError where there are none such."""
+    """Returns the indices of the windows to draw. Raises InputError if a window or an action is not there."""
     if arguments.window is not None:
         for index in arguments.window:
             if index >= len(windows):
@@ -96,12 +104,12 @@ def chosen_windows(arguments: argparse.Namespace, trained: Trained, windows: Win
         return choose(order, windows, arguments.random, worst=True, allowed=allowed,
                       same_recording=arguments.same_recording)
     errors = window_errors(trained, windows, arguments.test_batch_size)
-    return choose(errors, windows, arguments.worst or arguments.best, worst=bool(arguments.worst), allowed=allowed,
-                  same_recording=arguments.same_recording)
+    return choose(errors, windows, arguments.worst or arguments.best, worst=bool(arguments.worst),
+                  allowed=allowed, same_recording=arguments.same_recording)
 
 
 def window_errors(trained: Trained, windows: Windows, batch_size: int) -> Tensor:
-    """Scores each window: (W,) MPJPE over all joints and predicted frames, mm."""
+    """Scores each window; returns the (W,) MPJPE over all joints and predicted frames, in mm."""
     errors = evaluate(lambda *views: trained.model(*views).fused, windows, trained.dataset.skeleton,
                       batch_size=batch_size, title='scoring windows')
     return errors.all_joints.mean(1)
@@ -116,7 +124,8 @@ def print_errors(scenes: list[Scene], indices: list[int]) -> None:
         cells.append(['true ms', '', *(f'{times[f]:.0f}' for f in frames), ''])
     for scene, index in zip(scenes, indices, strict=True):
         if (errors := scene.mpjpe) is not None:
-            cells.append([scene.title, str(index), *(f'{errors[f]:.2f}' for f in frames), f'{errors.mean():.2f}'])
+            cells.append([scene.title, str(index), *(f'{errors[f]:.2f}' for f in frames),
+                          f'{errors.mean():.2f}'])
     print(aligned_table(Table(cells, names=2)))
 
 
