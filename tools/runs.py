@@ -55,13 +55,13 @@ def page(runs: Sequence[Path]) -> list[tables.Block]:
 def describe(run: Path) -> tuple[list[str], list[str], list[str]]:
     """Returns a run's values in the table, its options that differ as on a command line, and what could not be read of it."""
     about, problems = run_folder.read_about(run), []
-    settings = about['options'] if isinstance(about.get('options'), dict) else {}
+    settings: dict[str, Any] = {}
+    changed: dict[str, Any] = {}
     try:
-        settings = completed(settings)
-        changed = differing(settings, DEFAULTS.get(settings.get('dataset', ''), {}))
-    except (TypeError, ValueError) as error:
-        problems.append(f'{run / run_folder.ABOUT}: {error}')
-        changed = {}
+        settings = completed(about['options'])
+        changed = differing(settings, DEFAULTS[settings['dataset']])
+    except (KeyError, TypeError, ValueError) as error:
+        problems.append(f'{run / run_folder.ABOUT}: is not the options of a run ({error!r})'[:300])
     history: list[dict[str, float]] = []
     results: Results | None = None
     try:

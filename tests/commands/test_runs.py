@@ -60,7 +60,8 @@ def test_what_cannot_be_read_is_said_below_the_table(listed, tmp_path):
     (folder / 'odd' / 'results.json').write_text(json.dumps({'dataset': 'cmu'}))
     code, rows, shown = listed()
     assert code == 0 and rows['good'][-3] == '30.50' and rows['odd'][1:3] == ['-', '-'] and '\x1b' not in shown.out
-    assert 'is not the history of a run' in shown.out and 'is not a results.json' in ' '.join(shown.out.split())
+    said = ' '.join(shown.out.split())
+    assert all(words in said for words in ('is not the history of a run', 'is not a results.json', 'is not the options of a run'))
     code, _, shown = listed(str(tmp_path / 'nowhere'))
     assert code == 2 and shown.err.startswith('error: ') and shown.err.count('\n') == 1
     code, _, shown = listed(str(folder / 'good'))
