@@ -1,8 +1,8 @@
 """Check this project on a GPU and write a report that can be sent: make gpu.
 
 Runs the tests that need CUDA.
-Then trains one epoch at each dataset's settings on synthetic motion: plain, with --tf32, --amp and --compile, and
-with two processes where there are two GPUs.
+Then trains one epoch at each dataset's settings on synthetic motion: plain, with --tf32, --amp and --compile,
+and with two processes where there are two GPUs.
 The report compares their errors and tells windows/s, memory and the values for which the CPU waits.
 Without a GPU a narrow network trains a few steps on the CPU; what needs CUDA is marked as not run.
 """
