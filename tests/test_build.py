@@ -1,4 +1,7 @@
 """From options to network and loss: each option arrives where it belongs."""
+import os
+import resource
+
 import pytest
 from torch import nn
 
@@ -7,6 +10,8 @@ from model.ktcn import CausalConv
 from model.sgcn import GraphStage
 from opt import parse
 from utils.build import build_loss, build_network, train_settings
+from utils.common.device import memory
+from utils.common.errors import InputError
 
 
 def settings(*words):
@@ -16,6 +21,28 @@ def settings(*words):
 def network(*words):
     small = ['--d_model', '1', '--num_gcn', '2', '--dct_n', '4', '--output_n', '10']
     return build_network(settings(*small, *words))
+
+
+def test_a_network_that_cannot_fit_is_refused_before_memory_is_taken(monkeypatch):
+    huge = settings('--d_model', '1000', '--num_gcn', '100')
+    with pytest.raises(InputError, match=r'--d_model 1000, --dct_n 15, --num_gcn 100: [\d,]+ M parameters take .* GiB'):
+        build_network(huge)
+    count = sum(p.numel() for p in network().parameters())
+    monkeypatch.setattr('utils.build.memory', lambda: 8 * count)
+    small = settings('--d_model', '1', '--num_gcn', '2', '--dct_n', '4', '--output_n', '10')
+    assert sum(p.numel() for p in build_network(small, copies=2).parameters()) == count
+    with pytest.raises(InputError, match='lower one of them'):
+        build_network(small, copies=3)
+
+
+def test_the_memory_there_is_no_more_than_ulimit_says():
+    there, limits = memory(), resource.getrlimit(resource.RLIMIT_AS)
+    assert 2**28 < there <= os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')
+    try:
+        resource.setrlimit(resource.RLIMIT_AS, (2**42, limits[1]))
+        assert memory() <= 2**42
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, limits)
 
 
 def test_the_networks_options_arrive():

@@ -5,6 +5,7 @@ An option that a checkpoint is too old to hold has the value that opt.py gives f
 """
 from collections.abc import Mapping
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ import torch
 from model.ksof import KSOF
 from model.losses import KSOFLoss
 from opt import completed
+from utils.common.device import memory
+from utils.common.errors import InputError
 from utils.data.augment import Augmentation
 from utils.data.lookup import dataset_named
 from utils.data.windows import Windows, build_windows
@@ -21,15 +24,28 @@ from utils.train.settings import TrainSettings
 Settings = Mapping[str, Any]
 
 
-def build_network(settings: Settings) -> KSOF:
-    """Builds the network, with untrained weights."""
+def build_network(settings: Settings, *, copies: int = 1) -> KSOF:
+    """Builds the network, with untrained weights.
+
+    copies: how often memory must hold the weights: in training also as gradients and in the optimizer.
+    InputError, before memory is taken, where this machine has less.
+    """
     settings = completed(settings)
     without = settings['without']
-    return KSOF(node_n=settings['node_n'], input_n=settings['input_n'], output_n=settings['output_n'],
-                dct_n=settings['dct_n'], num_gcn=settings['num_gcn'], d_model=settings['d_model'],
-                dropout=settings['dropout'], tcn_axis=settings['tcn_axis'], topk=settings['topk'],
-                wiring=settings['wiring'], norm='layer' if without == 'batch_norm' else 'batch',
-                **{part: without != part for part in ('ktcn', 'sgcn', 'gates', 'fusion', 'fusion_residual')})
+    make = partial(KSOF, node_n=settings['node_n'], input_n=settings['input_n'], output_n=settings['output_n'],
+                   dct_n=settings['dct_n'], num_gcn=settings['num_gcn'], d_model=settings['d_model'],
+                   dropout=settings['dropout'], tcn_axis=settings['tcn_axis'], topk=settings['topk'],
+                   wiring=settings['wiring'], norm='layer' if without == 'batch_norm' else 'batch',
+                   **{part: without != part for part in ('ktcn', 'sgcn', 'gates', 'fusion', 'fusion_residual')})
+    if torch.get_default_device().type != 'meta':
+        with torch.random.fork_rng(devices=[]), torch.device('meta'):  # sizes, without memory or another seed
+            count = sum(parameter.numel() for parameter in make().parameters())
+        needed, there = copies * 4 * count, memory()
+        if needed > there:
+            raise InputError(f'--d_model {settings["d_model"]}, --dct_n {settings["dct_n"]}, --num_gcn '
+                             f'{settings["num_gcn"]}: {count / 1e6:,.0f} M parameters take {needed / 2**30:,.1f} GiB, '
+                             f'this machine has {there / 2**30:,.1f}: lower one of them')
+    return make()
 
 
 def build_loss(settings: Settings) -> KSOFLoss:

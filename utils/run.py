@@ -79,7 +79,7 @@ def run(dataset: Dataset, options: argparse.Namespace, named: Settings, defaults
         check_shape(settings, dataset.title, node_n=dataset.skeleton.node_n)
         torch.manual_seed(options.seed)
         root = find_root(options.data_dir, dataset)
-        model = build_network(settings).to(device)
+        model = build_network(settings, copies=1 if options.is_eval else 4).to(device)
         if settings['init'] and not (options.is_eval or options.is_load):
             take_weights(model, start)
         distributed.share_norms(model)

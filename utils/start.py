@@ -1,9 +1,8 @@
 """The start of a main: it reads its command line before torch is loaded, so that --help answers at once."""
-import os
 from typing import Any
 
 from opt import parse
-from utils.common.cli import exit_code
+from utils.common.cli import exit_code, is_launched
 from utils.data.dataset import Dataset
 
 
@@ -12,7 +11,7 @@ def main(dataset: Dataset, defaults: dict[str, Any], argv: list[str] | None = No
 
     defaults: its own defaults, by option. argv: the command line, where it is not the process's.
     """
-    if 'TORCHELASTIC_RUN_ID' not in os.environ:  # else several processes would say the same
+    if not is_launched():  # else several processes would say the same
         code = exit_code(lambda: parse(dataset.name, dataset.title, defaults, node_n=dataset.skeleton.node_n,
                                        argv=argv))
         if code:

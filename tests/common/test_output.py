@@ -3,6 +3,8 @@ import errno
 import io
 import logging
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,7 +23,7 @@ class Gone:
     def __init__(self, number=errno.EPIPE):
         self.number = number
 
-    def write(self, text):
+    def write(self, text=''):
         raise OSError(self.number, os.strerror(self.number))
 
     flush = write
@@ -106,7 +108,7 @@ def test_a_full_disk_names_the_file(filename, tmp_path):
     (RuntimeError('[enforce fail at alloc_cpu.cpp:1] err == 0. DefaultCPUAllocator: can\'t allocate memory: you tried '
                   'to allocate 9 bytes. Error code 12 (Cannot allocate memory)'), 1, 'error: MEMORY'),
     (Stopped(10, 'stopped in epoch 1'), 138, 'stopped in epoch 1; the same command with --is_load goes on'),
-    (Ended(signal.SIGTERM), 143, 'STOPPED by SIGTERM'), (KeyboardInterrupt(), 130, '\nSTOPPED'),
+    (Ended(signal.SIGTERM), 143, 'SIGTERM: STOPPED'), (KeyboardInterrupt(), 130, '\nSTOPPED'),
     (FileNotFoundError(errno.ENOENT, 'No such file', 'x'), 2, 'error: x: No such file'),
 ])
 def test_the_line_and_the_code_of_what_ends_a_command(error, code, line):
@@ -126,7 +128,7 @@ def test_a_signal_while_reading_or_evaluating_cleans_up(number, tmp_path, capsys
             signal.raise_signal(number)
 
     assert exit_code(work) == 128 + number
-    assert capsys.readouterr().err == f'stopped by {signal.Signals(number).name}\n' and not list(tmp_path.iterdir())
+    assert capsys.readouterr().err == f'{signal.Signals(number).name}: stopped\n' and not list(tmp_path.iterdir())
     assert signal.getsignal(number) is signal.SIG_DFL
 
 
@@ -143,6 +145,7 @@ def test_the_log_keeps_what_was_said_from_the_start_and_is_appended(tmp_path, mo
 
     for word in ('one', 'two\udce9'):
         assert exit_code(lambda word=word: work(word)) == 2
+        log.info('what a series says between its runs')
     lines = (tmp_path / 'train.log').read_text(encoding='utf-8').splitlines()
     assert [line[22:] if line.startswith('# ') else line for line in lines] == [
         "main.py --exp 'a b'", 'before the folder is there: one', 'epoch 1/2', 'error: one',
@@ -156,6 +159,62 @@ def test_a_log_that_cannot_be_written_ends_nothing(tmp_path):
         logging.getLogger('ksof').info('epoch 1/2')
 
     assert exit_code(work) == 0
+
+
+@pytest.mark.parametrize('given, missing', [({}, 'RANK, WORLD_SIZE, LOCAL_RANK'),
+                                            ({'RANK': '0', 'WORLD_SIZE': 'two', 'LOCAL_RANK': '0'}, 'WORLD_SIZE')])
+def test_half_of_torchruns_variables(given, missing, monkeypatch, capsys):
+    for name in ('RANK', 'WORLD_SIZE', 'LOCAL_RANK'):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in ({'TORCHELASTIC_RUN_ID': 'none'} | given).items():
+        monkeypatch.setenv(name, value)
+
+    from utils.common import distributed
+
+    def work():
+        with distributed.process_group():
+            pass
+
+    assert exit_code(work) == 2
+    assert capsys.readouterr().err == (f'error: TORCHELASTIC_RUN_ID is set as by torchrun, but {missing} is no number: '
+                                       'start with torchrun, or unset TORCHELASTIC_RUN_ID\n')
+
+
+HELP = '''
+import resource, sys
+from main_cmu_3d import DATASET, DEFAULTS
+from utils.start import main
+for words in (['--help'], ['--data_dir', 'x', '--epoch', 'zero'], ['--data_dir', 'x', '--epochs', '3']):
+    try:
+        print(main(DATASET, DEFAULTS, words), file=sys.stderr)
+    except SystemExit as end:
+        print(end.code, file=sys.stderr)
+loaded = {'torch', 'scipy', 'h5py', 'matplotlib', 'utils.run'} & set(sys.modules)
+usage = resource.getrusage(resource.RUSAGE_SELF)
+print(sorted(loaded), usage.ru_utime + usage.ru_stime, file=sys.stderr)
+'''
+
+
+def test_help_and_wrong_options_do_not_wait_for_torch():
+    done = subprocess.run([sys.executable, '-c', HELP], cwd=PROJECT, capture_output=True, text=True)
+    ok, zero, two, hint, two_again, loaded = done.stderr.splitlines()
+    assert (ok, two, two_again) == ('0', '2', '2') and zero.startswith('error: argument --epoch: ')
+    assert 'did you mean --epoch' in hint
+    modules, seconds = loaded.rsplit(' ', 1)
+    assert modules == '[]' and float(seconds) < 1.5  # 0.35 s of processor time where nothing else runs
+    text = done.stdout.splitlines()
+    assert text[0].endswith(' --data_dir DATA_DIR [options]') and text[1] == ''
+    assert 'beyond the paper:' in text and text.index('beyond the paper:') > text.index('training:')
+    assert text[-7] == 'examples:' and text[-1].strip() == 'scores its best epoch again'
+
+
+def test_make_alone_prints_its_targets():
+    make = shutil.which('make')
+    if not make:
+        pytest.skip('make is not installed')
+    shown = subprocess.run([make], cwd=PROJECT, capture_output=True, text=True).stdout
+    targets = re.search(r'\.PHONY: help (.*)', (PROJECT / 'Makefile').read_text())[1].split()
+    assert all(f'make {target} ' in shown for target in targets) and '.venv/bin' not in shown
 
 
 def test_usage_is_one_line():

@@ -25,6 +25,7 @@ class Terminal(io.StringIO):
 @pytest.fixture
 def terminal(monkeypatch):
     monkeypatch.setenv('COLUMNS', '80')
+    monkeypatch.setenv('LINES', '24')
     monkeypatch.setattr(sys, 'stderr', Terminal())
     return sys.stderr
 
@@ -41,10 +42,19 @@ def test_a_run_in_a_file_is_lines(command, tmp_path, capsys, monkeypatch):
         assert all('K-TCN ' in line and 'S-GCN ' in line and len(line) <= 110 for line in (*minutes, whole))
 
 
+    kept = (tmp_path / 'run' / 'train.log').read_text().splitlines()
+    assert kept[0].startswith('# 20') and kept[1:] == said.splitlines()
+    [options] = [line for line in kept if line.startswith('options: ')]
+    assert 'd_model=1 ' in options and 'epoch=2' in options
+    assert not any(f' {name}=' in options for name in ('lr_now', 'node_n', 'is_load', 'seed', 'without'))
+    assert command('--epoch', '2', '--skip_rate', '16', '--is_load') == 0
+    assert (tmp_path / 'run' / 'train.log').read_text().splitlines()[:len(kept)] == kept
+
+
 def test_the_bar_shows_the_fused_error_first(command, terminal):
-    assert command('--epoch', '1') == 0
+    assert command('--epoch', '1', '--skip_rate', '8') == 0
     lines = terminal.getvalue().replace('\n', '\r').split('\r')
-    drawn = [line for line in lines if line.startswith('epoch 1/1  ') and '%|' in line]
+    drawn = [line for line in lines if line.startswith('epoch 1/1  fused ')]
     assert drawn and all(len(line) <= 80 for line in drawn)
     for line in drawn:
         assert line.index('fused ') < line.index('K-TCN ') < line.index('S-GCN ') < line.index('%|')
@@ -72,8 +82,7 @@ def test_items_without_a_bar_are_counted_once_a_minute(monkeypatch, caplog):
     monkeypatch.setattr(logging.getLogger('ksof'), 'propagate', True)
     with caplog.at_level(logging.INFO, 'ksof'):
         assert list(Progress(range(8), desc='reading cmu train', unit=' files')) == [*range(8)]
-    assert caplog.messages == ['reading cmu train: 2 of 8 files', 'reading cmu train: 4 of 8 files',
-                               'reading cmu train: 6 of 8 files']
+    assert caplog.messages == ['reading cmu train: 2 of 8 files', 'reading cmu train: 5 of 8 files']
     caplog.clear()
     assert list(Progress(range(8), desc='x', unit=' files', quiet=True)) == [*range(8)] and not caplog.messages
 

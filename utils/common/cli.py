@@ -3,6 +3,7 @@ import argparse
 import difflib
 import errno
 import math
+import os
 import signal
 import sys
 import threading
@@ -142,6 +143,8 @@ def exit_code(work: Callable[[], object], *, out_of_memory: str = 'not enough me
         except (Exception, KeyboardInterrupt, Ended) as error:
             code, line = verdict(error, out_of_memory, interrupted)
             say(line)
+        finally:
+            output.end_logs()
         out.flush()
         if code == 0 and out.lost:
             if out.lost.errno == errno.EPIPE:
@@ -161,7 +164,7 @@ def verdict(error: BaseException, out_of_memory: str, interrupted: str) -> tuple
         case Stopped():
             return 128 + error.number, f'{error}; the same command with --is_load goes on'
         case Ended():
-            return 128 + error.number, f'{interrupted} by {signal.Signals(error.number).name}'
+            return 128 + error.number, f'{signal.Signals(error.number).name}: {interrupted}'
         case KeyboardInterrupt():
             return 130, f'\n{interrupted}'
         case MemoryError():
@@ -179,6 +182,11 @@ def verdict(error: BaseException, out_of_memory: str, interrupted: str) -> tuple
 def is_out_of_memory(error: RuntimeError) -> bool:
     """Tells whether torch has run out of memory. It has a type for that on CUDA; elsewhere the message says so."""
     return type(error).__name__ == 'OutOfMemoryError' or any(sign in str(error) for sign in OUT_OF_MEMORY)
+
+
+def is_launched() -> bool:
+    """Tells whether torchrun has started this process, without loading torch."""
+    return 'TORCHELASTIC_RUN_ID' in os.environ
 
 
 def is_lost(error: RuntimeError) -> bool:
@@ -212,18 +220,20 @@ class Ended(BaseException):
 def ending_by_signal() -> Iterator[None]:
     """Raises Ended in the block where SIGTERM, SIGHUP or SIGUSR1 would end Python without a word.
 
-    What is unfinished is cleaned up so. Training remembers signals instead, while it trains.
+    What is unfinished is cleaned up so. Training remembers signals instead, while it trains. Under torchrun, which
+    ends all processes where one has failed, they end as they would without this.
     """
     def end(number: int, _: FrameType | None) -> NoReturn:
         raise Ended(number)
 
-    before = {}
-    if threading.current_thread() is threading.main_thread():
-        numbers = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
-        before = {number: signal.signal(number, end) for number in numbers
-                  if signal.getsignal(number) is signal.SIG_DFL}
+    taken: list[signal.Signals] = []
+    if threading.current_thread() is threading.main_thread() and not is_launched():
+        taken = [number for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
+                 if signal.getsignal(number) is signal.SIG_DFL]
+    for number in taken:
+        signal.signal(number, end)
     try:
         yield
     finally:
-        for number in before:
+        for number in taken:
             signal.signal(number, signal.SIG_DFL)

@@ -1,5 +1,9 @@
-"""The device that a command computes on."""
+"""The device that a command computes on, and the memory there is."""
 import logging
+import os
+import resource
+from contextlib import suppress
+from pathlib import Path
 
 import torch
 
@@ -29,3 +33,13 @@ def choose_device(name: str) -> torch.device:
         log.warning('--cuda_idx %s is not available here: using the CPU', name)
         return torch.device('cpu')
     return device
+
+
+def memory() -> int:
+    """Returns the bytes of main memory that this process may have at most, as machine, container and ulimit say."""
+    limits = [os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')]
+    for path in ('/sys/fs/cgroup/memory.max', '/sys/fs/cgroup/memory/memory.limit_in_bytes'):
+        with suppress(OSError, ValueError):  # another system, or "max"
+            limits.append(int(Path(path).read_text()))
+    address_space = resource.getrlimit(resource.RLIMIT_AS)[0]
+    return min(limits + [address_space] * (address_space != resource.RLIM_INFINITY))

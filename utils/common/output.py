@@ -107,6 +107,11 @@ def run_logs() -> list[RunLog]:
     return [handler for handler in log.handlers if isinstance(handler, RunLog)]
 
 
+def end_logs() -> None:
+    """Ends the logs that this command keeps: what a series says after one of its runs is not that run's."""
+    log.handlers = [handler for handler in log.handlers if not isinstance(handler, RunLog)]
+
+
 def log_to(folder: Path) -> None:
     """Keeps what a main says, from its start, in the run's train.log."""
     for run_log in run_logs():

@@ -52,8 +52,7 @@ class Curves:
 
     def draw(self, history: list[Epoch]) -> None:
         """Writes curves.png into the run folder."""
-        with plain_drawing():  # whatever MPLBACKEND and matplotlibrc say
-            draw_curves(history, self.folder / 'curves.png')
+        draw_curves(history, self.folder / 'curves.png')
 
     def write_events(self, history: list[Epoch]) -> None:
         """Writes tensorboard's scalars.
