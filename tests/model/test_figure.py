@@ -114,6 +114,27 @@ def test_k_tcn_has_four_blocks_of_two_weight_normalised_convolutions_with_dilati
     assert network.ktcn.embedding.out_channels == 16  # 16 x d_model
 
 
+def test_the_k_tcn_takes_velocities_and_integrates_those_it_predicts_from_the_last_pose(network):
+    network.eval()
+    path, observed, seen = network.ktcn, seeded_motion('h36m', 3, 10), {}
+    record(path.embedding, seen)
+    predicted = path(observed)
+    network.train()
+    taken = seen[path.embedding][0].transpose(1, 2)
+    assert not taken[:, 0].any() and torch.equal(taken[:, 1:], observed[:, 1:] - observed[:, :-1])
+    steps = path.project(path.blocks.eval()(seen[path.embedding][1]))
+    network.train()
+    expected = [observed[:, -1] + steps[:, : frame + 1].sum(1) for frame in range(10)]
+    torch.testing.assert_close(predicted, torch.stack(expected, dim=1))
+
+
+def test_without_options_the_network_is_the_released_one_with_every_part():
+    defaults = {name: option.default for name, option in inspect.signature(KSOF).parameters.items()
+                if option.default is not inspect.Parameter.empty}
+    parts = dict.fromkeys(('ktcn', 'sgcn', 'gates', 'fusion', 'fusion_residual'), True)
+    assert defaults == parts | {'tcn_axis': 'time', 'topk': 'signed', 'norm': 'batch', 'wiring': 'released'}
+
+
 def test_each_convolution_of_the_k_tcn_is_followed_by_relu_and_dropout(network):
     block, calls = network.ktcn.blocks[0], []
     hooks = [part.register_forward_hook(lambda part, *_, kind=kind: calls.append(kind.__name__))
