@@ -11,11 +11,11 @@ from own_motion import bvh_text, save_checkpoint, some_positions
 
 from utils.data import cmu, h36m, threedpw
 from utils.data.synthetic.files import encode
+from utils.evaluate.results import BASELINES, NETWORK, PREDICTED, Results, json_dict
 from utils.mocap.asf_amc import benchmark_rows, read_amc, read_asf
 from utils.mocap.motion_files import read_motion
 from utils.predict.predictor import load_predictor
 from utils.report.comparison import load_run
-from utils.report.page import BASELINES, NETWORK, PREDICTED, Results, json_dict
 
 
 def four_rows(dataset: str) -> bytes:

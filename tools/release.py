@@ -14,8 +14,8 @@ from utils.common import checkpoint, run_folder
 from utils.common.cli import run_tool, tool_parser
 from utils.common.errors import InputError, reading
 from utils.common.files import write_text
+from utils.evaluate.results import read_results
 from utils.predict.trained import checkpoint_path, load_trained
-from utils.report.page import read_results
 
 KEPT = ('model', 'criterion', 'epoch', 'history', 'best')  # of a checkpoint; the rest is for going on with training
 TABLES = ('history.csv', 'results.json', 'results.md', 'test_all_eval.csv')

@@ -14,9 +14,9 @@ from opt import completed, differing
 from utils.common import run_folder
 from utils.common.cli import run_tool, tool_parser
 from utils.common.errors import InputError, reading
+from utils.evaluate.results import NETWORK, Results, read_results
 from utils.report import tables
 from utils.report.comparison import load_history
-from utils.report.page import NETWORK, Results, read_results
 
 DEFAULTS = {'h36m': main_h36m.DEFAULTS, 'cmu': main_cmu_3d.DEFAULTS, '3dpw': main_3dpw.DEFAULTS}
 LABELS = (80, 400)  # ms, at which the test error is shown

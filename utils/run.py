@@ -28,9 +28,10 @@ from utils.data.marker import is_sample
 from utils.data.windows import Windows
 from utils.evaluate.metrics import ActionTable, by_action
 from utils.evaluate.motion import Motion, motion_of
+from utils.evaluate.results import BASELINES, NETWORK, PREDICTED, Results, results_of
 from utils.evaluate.scoring import FrameErrors, evaluate
 from utils.evaluate.symmetry import scored_network
-from utils.report.page import BASELINES, NETWORK, PREDICTED, Results, results_of, write_all
+from utils.report.page import write_all
 from utils.train.loop import Training, build_training, restore, save_last, train
 
 log = logging.getLogger('ksof')

@@ -17,9 +17,10 @@ from hypothesis import strategies as st
 
 from utils.common.errors import InputError
 from utils.data.skeleton import FARTHEST_JOINT_MM
+from utils.evaluate.results import Results
 from utils.mocap.motion import Motion
 from utils.predict.predictor import Predictor
-from utils.report.page import Results, markdown
+from utils.report.page import markdown
 
 EXAMPLES = int(os.environ.get('KSOF_FUZZ_EXAMPLES', '60'))
 FUZZ = settings(max_examples=EXAMPLES, derandomize='KSOF_FUZZ_EXAMPLES' not in os.environ, database=None, deadline=10_000,

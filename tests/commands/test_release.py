@@ -9,8 +9,9 @@ from tests.conftest import PROJECT, weights
 from tools import release
 from utils.common import checkpoint
 from utils.common.cli import run_tool
+from utils.evaluate.results import read_results
 from utils.predict.trained import load_trained
-from utils.report.page import markdown, read_results
+from utils.report.page import markdown
 
 
 def test_a_released_run_scores_the_same_and_says_nothing_of_the_machine(command, tmp_path, capsys):

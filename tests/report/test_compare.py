@@ -13,7 +13,8 @@ from tests.conftest import numbers
 from utils.common import checkpoint
 from utils.common.cli import run_tool
 from utils.data import cmu, h36m, threedpw
-from utils.report.page import Results, write_all
+from utils.evaluate.results import Results
+from utils.report.page import write_all
 from utils.report.published import TABLE
 
 SIZES = {'node_n': 75, 'input_n': 10, 'output_n': 10, 'dct_n': 15, 'num_gcn': 1, 'd_model': 1, 'dropout': 0.1,

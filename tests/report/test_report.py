@@ -10,8 +10,17 @@ from tests.conftest import numbers
 from utils.common.errors import InputError
 from utils.common.files import write_text
 from utils.data.cmu import ACTIONS, DATASET
+from utils.evaluate.results import (
+    BASELINES,
+    NETWORK,
+    PREDICTED,
+    Results,
+    json_dict,
+    over_actions,
+    read_results,
+)
 from utils.report import page
-from utils.report.page import BASELINES, NETWORK, PREDICTED, Results, json_dict, markdown, over_actions, read_results, write_all
+from utils.report.page import markdown, write_all
 from utils.report.published import TABLE, published_rows
 
 

@@ -13,19 +13,14 @@ from typing import Any
 from utils.common import checkpoint
 from utils.common.errors import InputError
 from utils.common.run_folder import known_runs, place
+from utils.evaluate.metrics import ActionTable
+from utils.evaluate.results import BASELINES, NETWORK, PREDICTED, Results, over_actions, read_results
 from utils.report.page import (
-    BASELINES,
-    NETWORK,
-    PREDICTED,
-    ActionTable,
-    Results,
     caveats,
     label_table,
     measured_on,
     other_protocol,
-    over_actions,
     published_section,
-    read_results,
     table_frames,
 )
 from utils.report.tables import Block, Heading, Notes, Row, Table, best_rows, number

@@ -9,8 +9,9 @@ from matplotlib.figure import Figure
 
 from utils.common.figures import plain_drawing
 from utils.common.files import whole_file
+from utils.evaluate.results import BASELINES, over_actions
 from utils.report.comparison import Run, combined, shared_frame, shown_name
-from utils.report.page import BASELINES, measured_on, over_actions, published_beside, table_frames
+from utils.report.page import measured_on, published_beside, table_frames
 from utils.report.published import EPOCHS, PublishedRow
 
 # Okabe and Ito's colours without yellow.

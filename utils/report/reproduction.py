@@ -8,17 +8,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from utils.data.dataset import Dataset
+from utils.evaluate.results import BASELINES, NETWORK, Results, over_actions
 from utils.report.comparison import Run, load_run
 from utils.report.page import (
-    BASELINES,
-    NETWORK,
-    Results,
     caveats,
     label_heads,
     label_table,
     measured_on,
     other_protocol,
-    over_actions,
     published_beside,
     published_section,
     summary_rows,

@@ -1,0 +1,160 @@
+"""Holds what one evaluation found, and writes and reads it as results.json."""
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from utils.common.errors import InputError
+from utils.data.dataset import Dataset
+from utils.data.lookup import dataset_named
+from utils.data.windows import Windows
+from utils.evaluate.metrics import ActionTable
+from utils.evaluate.motion import Motion
+
+# The methods of a run: its network over all joints, the same over the predicted ones, and the baselines.
+NETWORK, PREDICTED, BASELINES = 'KSOF', 'KSOF predicted joints only', ('zero velocity', 'constant velocity')
+
+
+@dataclass(frozen=True)
+class Results:
+    """What one evaluation found.
+
+    A results.json that is older than a field leaves it at its default.
+
+    dataset: what was tested on.
+    windows: action -> number of test windows.
+    protocol: the test windows: 'all', '256' or '8'.
+    input_n, output_n: observed and predicted frames of a window.
+    epoch: the epoch that was scored.
+    selected_on: the data on which that epoch was the best.
+    methods: name -> table of MPJPE in mm, the network first.
+    missing_files: files of the test set that were not there.
+    sample: whether the motion is synthetic.
+    motion: errors of acceleration and bone length, by measure and method.
+    parameters: number of the network's weights.
+    checkpoint: the file that was scored: its path from the results' folder, epoch, SHA-256 and id of its run.
+    """
+
+    dataset: Dataset
+    windows: dict[str, int]
+    protocol: str
+    input_n: int
+    output_n: int
+    epoch: int
+    selected_on: str
+    methods: dict[str, ActionTable]
+    missing_files: list[str] = field(default_factory=list)
+    sample: bool = False
+    motion: Motion = field(default_factory=dict)
+    parameters: int = 0
+    checkpoint: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def tables(self) -> list[ActionTable]:
+        """Every table of errors, those of the motion last."""
+        return [*self.methods.values(), *(table for rows in self.motion.values() for table in rows.values())]
+
+    @property
+    def missing_actions(self) -> list[str]:
+        """The dataset's actions that were not tested on."""
+        return [action for action in self.dataset.actions if action not in self.windows]
+
+    @property
+    def has_actions(self) -> bool:
+        """Whether the dataset tells actions apart."""
+        return len(self.dataset.actions) > 1
+
+    @property
+    def label_ms(self) -> list[int]:
+        """The field's label of each predicted frame, in ms."""
+        return self.dataset.skeleton.label_ms(self.output_n)
+
+
+def results_of(windows: Windows, dataset: Dataset, *, protocol: str, epoch: int, selected_on: str,
+               methods: dict[str, ActionTable], motion: Motion, parameters: int, sample: bool,
+               checkpoint: dict[str, Any]) -> Results:
+    """Builds the results from the windows they were measured on; `Results` describes the other parameters."""
+    return Results(dataset, windows.counts(), protocol, windows.input_n, windows.output_n, epoch, selected_on,
+                   methods, windows.missing_files, sample, motion, parameters, checkpoint)
+
+
+def over_actions(results: Results, actions: Sequence[str]) -> Results:
+    """Returns the same results as if only these actions had been tested on."""
+    if set(actions) == set(results.windows):
+        return results
+
+    def over(tables: dict[str, ActionTable]) -> dict[str, ActionTable]:
+        own = {name: {action: table[action] for action in actions} for name, table in tables.items()}
+        return {name: table | {'avg': [sum(errors) / len(actions)
+                                       for errors in zip(*table.values(), strict=True)]}
+                for name, table in own.items()}
+
+    return replace(results, windows={action: results.windows[action] for action in actions},
+                   methods=over(results.methods),
+                   motion={measure: over(tables) for measure, tables in results.motion.items()})
+
+
+def json_dict(results: Results) -> dict[str, Any]:
+    """Returns what results.json holds: errors in published mm at every frame, and what they are of."""
+    skeleton = results.dataset.skeleton
+
+    def rounded(tables: dict[str, ActionTable]) -> dict[str, ActionTable]:
+        return {name: {action: [round(error, 4) for error in errors] for action, errors in table.items()}
+                for name, table in tables.items()}
+
+    return {
+        'dataset': results.dataset.name, 'protocol': results.protocol, 'input_n': results.input_n,
+        'output_n': results.output_n, 'epoch': results.epoch, 'selected_on': results.selected_on,
+        'label_ms': results.label_ms, 'true_ms': skeleton.true_ms(results.output_n),
+        'mm_scale_to_true': skeleton.mm_scale_to_true, 'windows': results.windows,
+        'missing_actions': results.missing_actions, 'missing_files': results.missing_files,
+        'sample': results.sample,
+        'methods': rounded(results.methods), 'parameters': results.parameters,
+        'motion': {measure: rounded(tables) for measure, tables in results.motion.items()},
+        'checkpoint': results.checkpoint,
+    }
+
+
+def json_text(results: Results) -> str:
+    """Returns the text of results.json. Raises ValueError if an error is not finite."""
+    return json.dumps(json_dict(results), indent=2, allow_nan=False) + '\n'
+
+
+def read_results(path: Path) -> Results:
+    """Reads a results.json. Raises InputError if it is missing or not one."""
+    try:
+        content = json.loads(path.read_bytes())
+        results = Results(dataset_named(content['dataset']), content['windows'], content['protocol'],
+                          content['input_n'], content['output_n'], content['epoch'], content['selected_on'],
+                          content['methods'], content['missing_files'], content['sample'],
+                          content.get('motion', {}), content.get('parameters', 0),
+                          content.get('checkpoint', {}))
+        complete = results.windows and all(len(table[action]) == results.output_n for table in results.tables
+                                           for action in (*results.windows, 'avg'))
+        check_values(results)
+    except FileNotFoundError:
+        raise InputError(f'{path}: no results there; evaluate the run first, with --is_eval') from None
+    except OSError as error:
+        raise InputError(f'{path}: cannot be read: {error.strerror}') from None
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        raise InputError(f'{path}: is not a results.json of this version ({repr(error)[:200]}); '
+                         'evaluate the run again, with --is_eval') from None
+    if not complete or not {NETWORK, PREDICTED, *BASELINES} <= results.methods.keys():
+        raise InputError(f'{path}: lacks errors that it should hold; evaluate the run again, with --is_eval')
+    return results
+
+
+def check_values(results: Results) -> None:
+    """Raises ValueError or TypeError if a value is not of its kind."""
+    whole = [results.input_n, results.output_n, results.epoch, results.parameters, *results.windows.values()]
+    words = [results.protocol, results.selected_on, *results.missing_files]
+    errors = [error for table in results.tables for row in table.values() for error in row]
+    if (not all(isinstance(number, int) for number in whole)
+            or not all(isinstance(word, str) for word in words)):
+        raise ValueError('a number is no whole one, or a name no word')
+    if not isinstance(results.checkpoint, dict):
+        raise TypeError('the checkpoint is not described')
+    if not set(results.windows) <= set(results.dataset.actions) or not math.isfinite(sum(errors)):
+        raise ValueError('an error is not finite, or an action not the dataset\'s')
