@@ -21,6 +21,8 @@ BODY_SIZE_MM = (300, 2500)  # the farthest joint from the root of anyone who can
 TURNED_PELVIS_DEGREES = 22  # a root turned farther from the hips than this does not say how the body is turned
 LIMBS = (('hip', 'knee'), ('knee', 'ankle'), ('shoulder', 'elbow'), ('elbow', 'wrist'))
 
+FELT_FRAMES = 24  # a spline's value hangs on a point so far away by less than 1e-12
+
 Joints = dict[str, np.ndarray]  # joint of the body -> (F, 3)
 
 
@@ -58,9 +60,12 @@ class Motion:
         return None if self.person is None else self.between(self.person, times, last)
 
     def between(self, poses: np.ndarray, times: np.ndarray, last: int | None) -> np.ndarray:
-        """Interpolates poses (F, J, 3)."""
-        known = poses[: len(poses) if last is None else last + 1].reshape(-1, poses[0].size)
-        return CubicSpline(np.arange(len(known)) / self.fps, known)(times).reshape(len(times), -1, 3)
+        """Interpolates poses (F, J, 3). Frames so far from these times that a spline does not feel them are left out."""
+        end = len(poses) if last is None else last + 1
+        first = max(0, min(int(times.min() * self.fps) - FELT_FRAMES, end - 2))
+        end = min(end, max(int(times.max() * self.fps) + FELT_FRAMES, first + 2))
+        known = poses[first:end].reshape(end - first, -1)
+        return CubicSpline(np.arange(first, end) / self.fps, known)(times).reshape(len(times), -1, 3)
 
 
 def as_array(positions: Any) -> np.ndarray:
