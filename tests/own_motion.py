@@ -1,9 +1,7 @@
 """A person's own motion in every kind of file, and a small network for it."""
 import numpy as np
-import torch
 from scipy.spatial.transform import Rotation
 
-from model.ksof import KSOF
 from utils.data.kinematics import joint_positions
 from utils.data.lookup import DATASETS
 from utils.data.skeleton import CMU, H36M
@@ -16,6 +14,10 @@ SIZES = {'input_n': 10, 'output_n': 6, 'dct_n': 8, 'num_gcn': 1, 'd_model': 2, '
 
 def save_checkpoint(path, dataset):
     """A small network whose weights are no longer those that predict the last pose."""
+    import torch  # here, so that tests of motion alone need not wait for it
+
+    from model.ksof import KSOF
+
     torch.manual_seed(0)
     options = {'dataset': dataset, 'node_n': DATASETS[dataset].skeleton.node_n, **SIZES}
     model = KSOF(**{name: value for name, value in options.items() if name != 'dataset'})

@@ -7,13 +7,12 @@ from asf_sample import write_amc, write_asf
 from own_motion import bvh_text, invented, mixamo_bvh, smpl_positions, videopose_positions
 from scipy.spatial.transform import Rotation
 
-from tools.prepare_cmu import main as prepare
-from utils.common.cli import run_tool
 from utils.common.errors import InputError
 from utils.data.skeleton import CMU
 from utils.data.synthetic.body import CMU_BODY
 from utils.mocap.asf_amc import T_POSE, benchmark_rows, read_amc, read_asf
 from utils.mocap.bvh import read_bvh
+from utils.mocap.cmu_trials import trial_paths
 from utils.mocap.motion import motion_of_positions
 from utils.mocap.motion_files import read_motion
 
@@ -250,11 +249,11 @@ def test_a_t_pose_in_row_0_is_known(trial, tmp_path):
 
 # ASF and AMC
 
-def test_capitals_and_a_missing_skeleton(trial, tmp_path, capsys):
+def test_capitals_and_a_missing_skeleton(trial, tmp_path):
     shutil.copy(trial[0] / '98.asf', tmp_path / '98.ASF')
     shutil.copy(trial[0] / '98_01.amc', tmp_path / '98_01.AMC')
     assert np.array_equal(read_motion(tmp_path / '98_01.AMC', 'cmu').body, read_motion(trial[0] / '98_01.amc', 'cmu').body)
-    assert run_tool(prepare, [str(tmp_path)]) == 0 and 'of the 1 trials' in capsys.readouterr().out
+    assert list(trial_paths(tmp_path)) == ['98_01']
     (tmp_path / '98.ASF').unlink()
     with pytest.raises(InputError, match='98.asf is neither beside it .* name one with --asf'):
         read_motion(tmp_path / '98_01.AMC', 'cmu')

@@ -69,7 +69,8 @@ def test_the_three_lines_take_every_type(checkpoint):
 @pytest.mark.parametrize('positions, said', [
     ([], 'positions of shape (0,)'), ('walk', 'positions must be numbers'), ([[1, 2], [3]], 'positions must be numbers'),
     (None, 'positions must be numbers'), (np.zeros((0, 30, 24, 3)), 'an empty batch'),
-    (np.zeros((30, 24, 2)), 'positions of shape'), (np.full((30, 24, 3), np.nan), 'finite numbers'), (np.zeros((1, 24, 3)), '2 or more frames'),
+    (np.zeros((30, 24, 2)), 'positions of shape'), (np.full((30, 24, 3), np.nan), 'finite numbers'),
+    (np.zeros((1, 24, 3)), '2 or more frames'),
     (np.ones((30, 5, 3)), '5 joints: a cmu model takes its own 38'),
 ])
 def test_what_does_not_fit_is_said_in_one_line(predictor, positions, said):

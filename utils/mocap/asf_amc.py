@@ -95,13 +95,15 @@ def read_asf(path: Path) -> Asf:
     root: dict[str, list[str]] = {}
     blocks: list[dict[str, list[str]]] = []
     parents: dict[str, str] = {}
+    seen: list[str] = []
     section, in_block = '', False
     for number, (key, *values) in read_lines(path):
         try:
             if key.startswith(':'):
-                if key not in SECTIONS or in_block:
-                    raise ValueError('no section of an ASF file, or before the end of a block')
+                if key not in SECTIONS or in_block or key in seen:
+                    raise ValueError('no section of an ASF file, one a second time, or before the end of a block')
                 section = key
+                seen.append(key)
             elif section in TEXT_SECTIONS:
                 continue
             elif key in ('begin', 'end') and section in (':bonedata', ':hierarchy') and not values:

@@ -33,7 +33,13 @@ def smallest_turns(start: np.ndarray, end: np.ndarray) -> np.ndarray:
     skew = np.zeros((len(a), 3, 3))
     for row, column, axis, sign in ((0, 1, 2, -1), (0, 2, 1, 1), (1, 0, 2, 1), (1, 2, 0, -1), (2, 0, 1, -1), (2, 1, 0, 1)):
         skew[:, row, column] = sign * cross[:, axis]
-    return np.eye(3) + skew + skew @ skew / np.maximum(1 + cosine, 1e-6)[:, None, None]
+    turns = np.eye(3) + skew + skew @ skew / np.maximum(1 + cosine, 1e-9)[:, None, None]
+    opposite = cosine < -1 + 1e-9  # half a turn about any axis across
+    if opposite.any():
+        across = np.cross(a[opposite], np.eye(3)[np.abs(a[opposite]).argmin(-1)])
+        across /= np.linalg.norm(across, axis=-1, keepdims=True)
+        turns[opposite] = 2 * across[:, :, None] * across[:, None, :] - np.eye(3)
+    return turns
 
 
 def ends_of_pieces(skeleton: Skeleton, known: np.ndarray) -> list[int]:

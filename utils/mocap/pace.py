@@ -17,11 +17,11 @@ def step_rate(apart: np.ndarray, fps: float) -> float | None:
         return None
     likeness = np.correlate(apart, apart, 'full')[len(apart) - 1:] / np.arange(len(apart), 0, -1)
     likeness = likeness[: max(2 * len(apart) // 3, 3)] / likeness[0]
-    below = np.flatnonzero(likeness < 0)
-    if not len(below):
+    edges = np.flatnonzero(np.diff(likeness > 0)) + 1  # below zero, above it for the first stride, below it again
+    if len(edges) < 2:
         return None
-    first = below[0] + int(likeness[below[0]:].argmax())
-    return 2 * fps / first if likeness[first] > 0.6 else None
+    first = edges[1] + int(likeness[edges[1]: edges[2] if len(edges) > 2 else None].argmax())
+    return float(2 * fps / first) if likeness[first] > 0.6 else None
 
 
 def pace_note(body: np.ndarray, position: np.ndarray, fps: float, skeleton: Skeleton) -> tuple[str, ...]:
