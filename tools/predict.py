@@ -60,7 +60,7 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     result.add_argument('--world', action='store_true',
                         help='poses where and as the root is in the last observed frame, instead of root-centred in the body\'s '
                              'frame')
-    return parser.parse_args(argv)
+    return parser.parse_intermixed_args(argv)
 
 
 def check_arguments(arguments: argparse.Namespace, recordings: list[Path]) -> None:
