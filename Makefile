@@ -1,4 +1,5 @@
 # make demo       train and score the network on synthetic motion, in about three minutes
+# make look       predict on invented motion with the released weights, and say where the page is, in seconds
 # make test       lint, types, tests
 # make gpu        check this project on a GPU and write a report that can be sent; without one a small run on the CPU
 # make reproduce DATA=folder
@@ -12,7 +13,7 @@ SAMPLE := data/sample
 # A narrow network and few epochs, for two cores and about three minutes.
 DEMO := --data_dir $(SAMPLE) --output_n 10 --d_model 4 --batch_size 32 --lr_now 0.003 --dropout 0 --cuda_idx cpu
 
-.PHONY: help demo test gpu reproduce clean
+.PHONY: help demo look test gpu reproduce clean
 
 help:
 	@sed -n -e '/^#/!q' -e 's/^# //p' Makefile
@@ -24,6 +25,11 @@ demo: .venv/extra
 	$(BIN)/python main_cmu_3d.py $(DEMO) --epoch 8 --exp demo_cmu
 	$(BIN)/python tools/visualise.py demo_cmu --data_dir $(SAMPLE) --random 1 --action walking
 	@echo 'tables: checkpoint/demo_*/results.md   curves: checkpoint/demo_cmu/curves.png   pictures: checkpoint/demo_cmu/pictures/'
+
+look: .venv/core
+	@mkdir -p pictures
+	$(BIN)/python tools/predict.py cmu_short --invented walking --last 240 --out pictures/look.html
+	@echo 'open pictures/look.html in a browser: drag to turn, space to play'
 
 test: .venv/dev
 	$(BIN)/ruff check .

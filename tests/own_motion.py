@@ -1,12 +1,12 @@
 """A person's own motion in every kind of file, and a small network for it."""
 import numpy as np
-import torch
 from scipy.spatial.transform import Rotation
 
-from model.ksof import KSOF
 from utils.data.kinematics import joint_positions
 from utils.data.lookup import DATASETS
-from utils.data.skeleton import CMU
+from utils.data.skeleton import CMU, H36M
+from utils.data.synthetic.actions import make_motion
+from utils.data.synthetic.body import H36M_BODY, THREEDPW_BODY, pose
 
 SIZES = {'input_n': 10, 'output_n': 6, 'dct_n': 8, 'num_gcn': 1, 'd_model': 2, 'dropout': 0.0, 'tcn_axis': 'time',
          'topk': 'signed', 'wiring': 'released'}
@@ -14,6 +14,10 @@ SIZES = {'input_n': 10, 'output_n': 6, 'dct_n': 8, 'num_gcn': 1, 'd_model': 2, '
 
 def save_checkpoint(path, dataset):
     """A small network whose weights are no longer those that predict the last pose."""
+    import torch  # here, so that tests of motion alone need not wait for it
+
+    from model.ksof import KSOF
+
     torch.manual_seed(0)
     options = {'dataset': dataset, 'node_n': DATASETS[dataset].skeleton.node_n, **SIZES}
     model = KSOF(**{name: value for name, value in options.items() if name != 'dataset'})
@@ -66,14 +70,77 @@ def world_positions(rows):
 
 def some_positions(dataset, frames, fps, seed=3):
     """Smooth positions in true mm, root-centred in the body's frame where the dataset has a rest pose."""
-    skeleton = DATASETS[dataset].skeleton
+    skeleton = rest_skeleton(dataset)
     rng = np.random.default_rng(seed)
     time = np.arange(frames)[:, None, None] / fps
     waves = 0.3 * np.sin(rng.uniform(1, 8, (len(skeleton.joints), 3)) * time + rng.uniform(0, 6, (len(skeleton.joints), 3)))
-    if dataset == '3dpw':
-        return 1000 * (rng.uniform(-0.6, 0.6, (len(skeleton.joints), 3)) + waves / 5) * (np.arange(24) > 0)[:, None]
     waves[:, 0] = 0
     for name in ('LHipJoint', 'RHipJoint'):
         if name in skeleton.joints:
             waves[:, skeleton.joints.index(name)] = 0
-    return joint_positions(waves, skeleton) * skeleton.mm_scale_to_true
+    return joint_positions(waves, skeleton) * (1000 if dataset == '3dpw' else skeleton.mm_scale_to_true)
+
+
+def rest_skeleton(dataset):
+    """The dataset's skeleton; 3DPW's with the rest offsets in metres of the invented motion's body."""
+    return THREEDPW_BODY.skeleton if dataset == '3dpw' else DATASETS[dataset].skeleton
+
+
+# Recordings of invented motion on skeletons that are no model's own.
+
+MIXAMO = {'pelvis': 'Hips', 'spine1': 'Spine', 'spine2': 'Spine1', 'spine3': 'Spine2', 'neck': 'Neck', 'head': 'Head',
+          '*_collar': '*Shoulder', '*_shoulder': '*Arm', '*_elbow': '*ForeArm', '*_wrist': '*Hand', '*_hip': '*UpLeg',
+          '*_knee': '*Leg', '*_ankle': '*Foot', '*_foot': '*ToeBase', '*_hand': '*HandMiddle1'}
+VIDEOPOSE = ('Hips', 'RightUpLeg', 'RightLeg', 'RightFoot', 'LeftUpLeg', 'LeftLeg', 'LeftFoot', 'Spine1', 'Neck', 'Head',
+             'HeadSite', 'LeftArm', 'LeftForeArm', 'LeftHand', 'RightArm', 'RightForeArm', 'RightHand')
+
+
+def invented(body, seconds, fps, action='walking', seed=5):
+    """Exponential maps (F, J, 3), and positions (F, J, 3) in metres in the world, y up."""
+    motion = make_motion(action, round(seconds * fps), fps=fps, rng=np.random.default_rng(seed))
+    rotations, positions, path = pose(motion, body)
+    return rotations, positions + path[:, None], path
+
+
+def smpl_positions(seconds=3, fps=30, **which):
+    """(F, 24, 3) metres of SMPL's joints."""
+    return invented(THREEDPW_BODY, seconds, fps, **which)[1]
+
+
+def videopose_positions(seconds=3, fps=50, **which):
+    """(F, 17, 3) metres in VideoPose3D's order of Human3.6M's joints."""
+    columns = [H36M.joints.index(name) for name in VIDEOPOSE]
+    return invented(H36M_BODY, seconds, fps, **which)[1][:, columns]
+
+
+def mixamo_name(joint):
+    side = 'Left' if joint.startswith('left_') else 'Right'
+    return MIXAMO.get(joint) or MIXAMO[joint.replace('left_', '*_').replace('right_', '*_')].replace('*', side)
+
+
+def mixamo_bvh(seconds=3, fps=30, prefix='mixamorig:', order='ZXY', name_of=mixamo_name, **which):
+    """A BVH in cm with Mixamo's names, of another rest pose and other proportions than CMU's."""
+    skeleton = THREEDPW_BODY.skeleton
+    rotations, _, path = invented(THREEDPW_BODY, seconds, fps, **which)
+    lines, columns = ['HIERARCHY'], [100 * path]
+
+    def add(joint, depth):
+        pad = '\t' * depth
+        positions = '' if depth else 'Xposition Yposition Zposition '
+        turns = ' '.join(f'{axis}rotation' for axis in order)
+        lines.extend([f'{pad}{"JOINT" if depth else "ROOT"} {prefix}{name_of(skeleton.joints[joint])} {{',
+                      f'{pad}\tOFFSET ' + ' '.join(f'{100 * value:.6g}' for value in skeleton.offsets[joint]),
+                      f'{pad}\tCHANNELS {3 if depth else 6} {positions}{turns}'])
+        columns.append(Rotation.from_rotvec(rotations[:, joint]).inv().as_euler(order, degrees=True))
+        children = [j for j, parent in enumerate(skeleton.parents) if parent == joint]
+        for child in children:
+            add(child, depth + 1)
+        if not children:
+            lines.extend([f'{pad}\tEnd Site', f'{pad}\t{{', f'{pad}\t\tOFFSET 0 5 0', f'{pad}\t}}'])
+        lines.append(f'{pad}}}')
+
+    add(0, 0)
+    frames = np.concatenate(columns, axis=1)
+    lines.extend(['MOTION', f'Frames:{len(frames)}', f'Frame Time:{1 / fps:.6f}'])
+    lines.extend(' '.join(f'{value:.6f}' for value in frame) for frame in frames)
+    return '\n'.join(lines) + '\n'

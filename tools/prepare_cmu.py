@@ -12,7 +12,6 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
-from tqdm import tqdm
 
 from utils.common.cli import run_tool, tool_parser
 from utils.common.errors import InputError
@@ -68,14 +67,27 @@ def main(argv: Sequence[str] | None) -> None:
     paths = trial_paths(folder)
     if not paths:
         raise InputError(f'{folder}: no file named {{subject}}_{{trial}}.amc below it')
+    bad: list[str] = []  # what is wrong with trials that cannot be read: the others are gone on with
+    trials = {}
     with Progress(paths.items(), desc='looking at trials', unit=' files') as bar:
-        trials = {name: open_trial(name, path) for name, path in bar}
+        for name, path in bar:
+            try:
+                trials[name] = open_trial(name, path)
+            except InputError as error:
+                bad.append(str(error))
     sources = find_sources(files, trials.values()) | named_sources(arguments.trial, files, trials)
-    if data is not None:
-        compare(files, sources, data)
-    if out is not None:
-        write(files, sources, out)
+    if data is not None or out is not None:
+        rows = convert_all(sources, bad)
+        sources = {name: source for name, source in sources.items() if name in rows}
+        if data is not None:
+            compare(files, sources, rows, data)
+        if out is not None:
+            write(files, sources, rows, out)
     report(files, sources, data, len(trials))
+    if bad:
+        for reason in bad[:-1]:
+            print(f'error: {reason}', file=sys.stderr)
+        raise InputError(bad[-1])
 
 
 def with_copy(file: BenchmarkFile, data: Path) -> BenchmarkFile:
@@ -110,9 +122,16 @@ def named_sources(pairs: list[str], files: list[BenchmarkFile],
     return named
 
 
-def convert(source: Source) -> np.ndarray:
-    """Makes the rows of one benchmark file from its trial."""
-    return benchmark_rows(read_amc(source.trial.amc, read_asf(source.trial.asf)))
+def convert_all(sources: dict[str, Source], bad: list[str]) -> dict[str, np.ndarray]:
+    """Converts trials to the rows of benchmark files. Those that are damaged are left out; the reasons go into `bad`."""
+    rows = {}
+    with Progress(sources.items(), desc='converting', unit=' files') as bar:
+        for name, source in bar:
+            try:
+                rows[name] = benchmark_rows(read_amc(source.trial.amc, read_asf(source.trial.asf)))
+            except InputError as error:
+                bad.append(str(error))
+    return rows
 
 
 def differences(rows: np.ndarray, path: Path) -> tuple[float, float]:
@@ -132,37 +151,34 @@ def agrees(gaps: tuple[float, float]) -> bool:
     return gaps[0] <= ROTATION_TOLERANCE and gaps[1] <= POSITION_TOLERANCE
 
 
-def compare(files: list[BenchmarkFile], sources: dict[str, Source], data: Path) -> None:
+def compare(files: list[BenchmarkFile], sources: dict[str, Source], rows: dict[str, np.ndarray], data: Path) -> None:
     """Prints how far each file that is there differs from its trial."""
     there = [file.name for file in files if file.name in sources and (data / file.name).is_file()]
-    with Progress(there, desc='comparing', unit=' files') as bar:
-        for name in bar:
-            gaps = differences(convert(sources[name]), data / name)
-            tqdm.write(f'{name}: {"agrees with" if agrees(gaps) else "DIFFERS from"} '
-                       f'{sources[name].trial.trial}, by up to {gaps[0]:.1e} rad and {gaps[1]:.1e} units')
+    for name in there:
+        gaps = differences(rows[name], data / name)
+        print(f'{name}: {"agrees with" if agrees(gaps) else "DIFFERS from"} {sources[name].trial.trial}, by up to '
+              f'{gaps[0]:.1e} rad and {gaps[1]:.1e} units')
 
 
-def write(files: list[BenchmarkFile], sources: dict[str, Source], out: Path) -> None:
+def write(files: list[BenchmarkFile], sources: dict[str, Source], rows: dict[str, np.ndarray], out: Path) -> None:
     """Writes every file that has a source.
 
     A file that is there already is left as it is.
     Raises InputError if it does not agree with its trial.
     """
     names = [file.name for file in files if file.name in sources]
-    names.sort(key=lambda name: not (out / name).exists())  # those that may be refused come first
-    for name in names:
-        rows = convert(sources[name])
+    for name in sorted(names, key=lambda name: not (out / name).exists()):  # what may stop us first
         if (out / name).exists():
-            if not agrees(differences(rows, out / name)):
-                raise InputError(f'{out / name}: is there and differs from trial '
-                                 f'{sources[name].trial.trial}; move it away to have it written again')
+            if not agrees(differences(rows[name], out / name)):
+                raise InputError(f'{out / name}: is there and differs from trial {sources[name].trial.trial}; move it away to '
+                                 'have it written again')
             print(f'{out / name}: is there and agrees with {sources[name].trial.trial}: left as it is')
             continue
         (out / name).parent.mkdir(parents=True, exist_ok=True)
         text = io.StringIO()
-        np.savetxt(text, rows, fmt='%.9g', delimiter=',')
+        np.savetxt(text, rows[name], fmt='%.9g', delimiter=',')
         write_text(out / name, text.getvalue())
-        print(f'{out / name}: written from {sources[name].trial.trial}, {len(rows)} rows')
+        print(f'{out / name}: written from {sources[name].trial.trial}, {len(rows[name])} rows')
 
 
 def report(files: list[BenchmarkFile], sources: dict[str, Source], data: Path | None, trials: int) -> None:

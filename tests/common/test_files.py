@@ -91,3 +91,10 @@ def test_nothing_is_left_of_a_failure(tmp_path):
     assert os.open(tmp_path, os.O_RDONLY) == descriptor  # its file is closed
     os.close(descriptor)
     remove_leftovers(tmp_path / 'absent')
+
+
+def test_one_line_where_the_system_has_no_such_locks():
+    code = "import sys; sys.modules['fcntl'] = None; import utils.common.files"
+    done = subprocess.run([sys.executable, '-c', code], cwd=PROJECT, capture_output=True, text=True)
+    assert done.returncode == 1 and done.stderr.startswith('error: this project locks its files')
+    assert len(done.stderr.splitlines()) == 1

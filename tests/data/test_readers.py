@@ -6,6 +6,7 @@ import shutil
 import numpy as np
 import pytest
 
+from utils.common import checkpoint
 from utils.common.errors import InputError
 from utils.data import cmu, h36m, threedpw
 from utils.data.dataset import find_root, missing_files, read_recordings
@@ -38,7 +39,8 @@ def poses(path, text):
 # Folders
 
 @pytest.mark.parametrize('dataset, inner, given', [
-    (h36m, 'h36m', ''), (h36m, 'h36m', 'h36m'), (h36m, 'h3.6m/dataset', ''), (h36m, 'h3.6m/dataset', 'h3.6m/dataset'),
+    (h36m, 'h36m', ''), (h36m, 'h36m', 'h36m'), (h36m, 'h3.6m/dataset', ''), (h36m, 'h3.6m/dataset', 'h3.6m'),
+    (h36m, 'h3.6m/dataset', 'h3.6m/dataset'),
     (cmu, 'cmu_mocap', ''), (cmu, 'cmu_mocap', 'cmu_mocap'),
     (threedpw, '3dpw/sequenceFiles', ''), (threedpw, '3dpw/sequenceFiles', '3dpw'),
     (threedpw, '3dpw/sequenceFiles', '3dpw/sequenceFiles')])
@@ -132,6 +134,32 @@ def test_a_missing_take_or_subject_is_named(h36m_root, caplog):
     shutil.rmtree(h36m_root / 'S5')
     with pytest.raises(InputError, match='none of the test files, S5/'):
         read_recordings(h36m.DATASET, h36m_root, 'test', 20)
+
+
+@pytest.mark.parametrize('allow', [False, True])
+def test_another_format_is_told_which_is_read(tmp_path, allow):
+    for split in SPLITS:
+        for subject in h36m.SUBJECTS[split]:
+            (tmp_path / subject / 'MyPoseFeatures').mkdir(parents=True)
+            (tmp_path / subject / 'MyPoseFeatures' / 'Walking 1.cdf').write_bytes(b'CDF')
+    with pytest.raises(InputError, match='none of the test files, .*maps as text, not the .cdf.*docs/data.md') as said:
+        missing_files(h36m.DATASET, tmp_path, 'test', allow=allow)
+    assert 'allow_missing' not in str(said.value)
+
+
+@pytest.mark.parametrize('read, name', [(h36m.read, 'a.txt'), (threedpw.read, 'a.pkl'), (checkpoint.load, 'a.pth.tar')])
+def test_a_git_lfs_pointer_is_called_one(tmp_path, read, name):
+    (tmp_path / name).write_text('version https://git-lfs.github.com/spec/v1\noid sha256:12ab\nsize 5\n')
+    with pytest.raises(InputError, match=f'{name}: is a Git LFS pointer, not the file itself: fetch it with `git lfs pull`'):
+        read(tmp_path / name)
+
+
+def test_hidden_files_are_no_data(tmp_path):
+    people = {'jointPositions': [np.zeros((4, 72))]}
+    (tmp_path / 'test').mkdir()
+    (tmp_path / 'test/scene.pkl').write_bytes(pickle.dumps(people, protocol=2))
+    (tmp_path / 'test/._scene.pkl').write_bytes(b'\0\5\x16\7Mac OS X')
+    assert [recording.source for recording in read_recordings(threedpw.DATASET, tmp_path, 'test', 20)] == ['test/scene.pkl']
 
 
 def test_a_packed_take_is_not_missing(h36m_root):

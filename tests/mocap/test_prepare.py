@@ -162,7 +162,7 @@ def test_cut_amc_is_refused(trials):
     ('order TX TY TZ RX', 'order TX TY TZ RZ', r'line 10: order: root order'),
     ('XYZ\n    dof', 'ZYX\n    dof', r'line \d+: axis: order ZYX'),
     ('dof rx ry rz', 'dof rx ry tz', r'line \d+: dof: rx ry tz'),
-    ('name rthumb', 'name sthumb', 'bone rthumb is not there'),
+    ('name rthumb', 'name sthumb', r'line \d+: name: sthumb: is no bone of a skeleton of the CMU database'),
     ('length 0.45', 'length', r'line 5: length: 0 values, expected 1'),
 ])
 def test_damaged_asf_is_one_line(trials, old, new, problem):
@@ -231,6 +231,19 @@ def test_tool_refuses_in_one_line(prepare, trials, tmp_path, spoil, arguments, p
     done = prepare(trials, tmp_path / 'out', *arguments)
     assert done.returncode == 2 and problem in done.err.splitlines()[-1]
     assert not (tmp_path / 'out').exists()
+
+
+def test_one_bad_trial_does_not_silence_the_others(prepare, trials, tmp_path):
+    write_asf(trials / '98/97.asf')
+    (trials / '98/97_01.amc').write_text(':DEGREES\n1\n')
+    write_amc(trials / '98/97_02.amc', frames=3)
+    (trials / '98/97_02.amc').write_text((trials / '98/97_02.amc').read_text().replace('lowerback ', 'lowerbach ', 1))
+    (trials / '98/._98_03.amc').write_bytes(b'\0\5\x16\7')
+    other = FILE.replace('test', 'train')
+    done = prepare(trials, tmp_path / 'out', '--trial', f'98_03={FILE}', '--trial', f'97_02={other}')
+    assert done.returncode == 2 and (tmp_path / 'out' / FILE).is_file() and not (tmp_path / 'out' / other).exists()
+    assert f'{FILE}  from 98_03' in done.out and '97_01.amc: no frame with a position' in done.err
+    assert 'lowerbach: the skeleton has no such bone' in done.err.splitlines()[-1]
 
 
 def test_command(trials):

@@ -2,6 +2,8 @@
 import hashlib
 import logging
 import os
+import pickle
+import re
 import shutil
 import warnings
 import zipfile
@@ -12,7 +14,7 @@ from typing import Any
 
 import torch
 
-from utils.common.errors import InputError
+from utils.common.errors import InputError, check_not_pointer
 from utils.common.files import UNFINISHED, whole_file
 from utils.common.untrusted import check_archive
 
@@ -54,6 +56,7 @@ def load(path: Path) -> Checkpoint:
 
 def load_with_digest(path: Path) -> tuple[Checkpoint, str]:
     """Returns what `load` does, and the SHA-256 of the very bytes that were read. InputError if that fails."""
+    check_is_checkpoint(path)
     try:
         with zipfile.ZipFile(path) as archive:
             check_archive(archive, path.stat().st_size)
@@ -61,8 +64,9 @@ def load_with_digest(path: Path) -> tuple[Checkpoint, str]:
             state = torch.load(file, map_location='cpu', weights_only=True)
             file.seek(0)
             digest = hashlib.file_digest(file, 'sha256').hexdigest()
-    except FileNotFoundError:
-        raise InputError(f'{path}: no checkpoint there') from None
+    except pickle.UnpicklingError:
+        raise InputError(f'{path}: is not a readable checkpoint (holds Python objects besides tensors and plain '
+                         'containers: another project\'s, not opened because it could run any code)') from None
     except Exception as error:  # a damaged file may raise any
         raise InputError(f'{path}: is not a readable checkpoint ({reason_of(error)})') from None
     wanted = {'model': dict, 'options': dict, 'epoch': int}
@@ -72,10 +76,26 @@ def load_with_digest(path: Path) -> tuple[Checkpoint, str]:
     return {OLDER_KEYS.get(name, name): value for name, value in state.items()}, digest
 
 
+def check_is_checkpoint(path: Path) -> None:
+    """InputError where a file is none, a Git LFS pointer, or begins like no checkpoint of torch since 1.6."""
+    try:
+        with path.open('rb') as file:
+            start = file.read(100)
+    except FileNotFoundError:
+        raise InputError(f'{path}: no checkpoint there') from None
+    except OSError as error:
+        raise InputError(f'{path}: is not a readable checkpoint ({reason_of(error)})') from None
+    check_not_pointer(path, start)
+    if not start.startswith(b'PK'):
+        what = ('is empty' if not start else 'is a pickle: another project\'s checkpoint, or one of torch before 1.6'
+                if start.startswith(b'\x80') else 'is a web page' if start.lstrip()[:1] == b'<' else 'is no zip archive')
+        raise InputError(f'{path}: is not a readable checkpoint ({what})')
+
+
 def reason_of(error: Exception) -> str:
     """The first line of what an exception says, cut to a length that a terminal bears."""
     text = getattr(error, 'strerror', None) or str(error).strip() or type(error).__name__
-    return text.split('\n')[0][:200]
+    return re.sub(r'\x1b\[[0-9;]*m', '', text.split('\n')[0])[:200]
 
 
 @contextmanager

@@ -12,6 +12,15 @@ class InputError(ValueError):
         return ''.join(c if c.isprintable() else ascii(c)[1:-1] for c in super().__str__())
 
 
+LFS_POINTER = b'version https://git-lfs'  # how the text begins that Git keeps in place of a large file
+
+
+def check_not_pointer(path: Path, start: bytes) -> None:
+    """InputError if a file that begins with these bytes is a Git LFS pointer and not the file it stands for."""
+    if start.startswith(LFS_POINTER):
+        raise InputError(f'{path}: is a Git LFS pointer, not the file itself: fetch it with `git lfs pull`')
+
+
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
     """An OSError in the block becomes an InputError that names the file it is about, or `path` where it names none."""

@@ -1,10 +1,14 @@
 """Files that appear whole or not at all."""
-import fcntl
 import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+try:
+    import fcntl
+except ImportError:
+    raise SystemExit('error: this project locks its files as Linux and macOS do; on Windows run it in WSL') from None
 
 UNFINISHED = '.unfinished'  # the end of a temporary file's name
 
@@ -51,6 +55,11 @@ def locked_temporary(path: Path) -> tuple[int, Path]:
         if Path(name).exists():
             return descriptor, Path(name)
         os.close(descriptor)  # taken for a leftover before it was locked
+
+
+def is_hidden(path: Path) -> bool:
+    """Tells whether a file is hidden, such as the `._name` that macOS puts beside a `name`: never data."""
+    return path.name.startswith('.')
 
 
 def remove_leftovers(folder: Path) -> None:

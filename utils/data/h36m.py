@@ -59,7 +59,8 @@ def test_starts(lengths: list[int], count: int, input_n: int, output_n: int) -> 
 
 
 DATASET = Dataset(name='h36m', title='Human3.6M', skeleton=H36M, actions=ACTIONS,
-                  folders=('h36m', 'h3.6m/dataset'),
+                  folders=('h36m', 'h3.6m/dataset', 'dataset'),
                   inside=tuple(subject for subjects in SUBJECTS.values() for subject in subjects),
                   files=find_files, read=read, test_starts=test_starts,
-                  expected=lambda split: list(action_of(split)))
+                  expected=lambda split: list(action_of(split)),
+                  file_format='exponential maps as text, not the .cdf files of the dataset\'s own site')

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from utils.common.errors import InputError, reading
+from utils.common.errors import InputError, check_not_pointer, reading
 from utils.common.untrusted import check_pickle
 
 # (module, name) of each admitted numpy object -> what it is.
@@ -60,6 +60,7 @@ def load_pickle(path: Path) -> Any:
     """
     with reading(path):
         raw = path.read_bytes()
+    check_not_pointer(path, raw)
     try:
         check_pickle(raw)
         return _Unpickler(io.BytesIO(raw), encoding='latin1').load()

@@ -8,7 +8,7 @@ from typing import TextIO, cast
 
 import numpy as np
 
-from utils.common.errors import InputError, reading
+from utils.common.errors import InputError, check_not_pointer, reading
 
 FARTHEST = 1e6  # limit of the root's position, columns 1 to 3: 1 km in mm, the smallest unit in use
 MAX_LINES = 200_000  # of a file; the longest recording in the field has about 10,000
@@ -72,6 +72,8 @@ def _explain(path: Path, columns: int, error: Exception) -> InputError:
     """Reads the file again, slowly, to find the line that is wrong."""
     try:
         with open_text(path) as file:
+            check_not_pointer(path, file.readline(MAX_LINE).encode())
+            file.seek(0)
             for number, line in enumerate(bounded_lines(file), start=1):
                 if problem := _problem(line, columns):
                     return InputError(f'{path}: line {number}: {problem}; mend the line or fetch the file '

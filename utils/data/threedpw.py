@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from utils.common.errors import InputError
+from utils.common.files import is_hidden
 from utils.data.dataset import HISTORY, PROTOCOL_SEED, Dataset, SourceFile
 from utils.data.safe_pickle import as_array, load_pickle
 from utils.data.skeleton import FARTHEST_JOINT_MM, THREEDPW
@@ -58,7 +59,8 @@ def find_files(root: Path, split: str) -> list[SourceFile]:
     if not (root / split).is_dir():
         raise InputError(f'{root / split}: no such folder; 3DPW\'s sequenceFiles has train/, validation/ and '
                          'test/')
-    files = [SourceFile(path, ACTION) for path in sorted((root / split).glob('*.pkl'))]
+    paths = sorted(path for path in (root / split).glob('*.pkl') if not is_hidden(path))
+    files = [SourceFile(path, ACTION) for path in paths]
     if not files:
         raise InputError(f'{root / split}: holds no sequence file (*.pkl) of 3DPW')
     return files

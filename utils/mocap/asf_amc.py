@@ -1,4 +1,6 @@
 """Acclaim skeletons and motions (ASF/AMC) of the CMU motion capture database, and the benchmark's rows made of them."""
+import codecs
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from utils.common.errors import InputError, reading
+from utils.common.errors import InputError, check_not_pointer, reading
 from utils.data.skeleton import CMU
 
 INCH_MM = 25.4
@@ -34,10 +36,10 @@ class Bone:
     """direction: unit vector to the bone's end in the rest pose. length in ASF units. axis: the rotation C of its own
     axes. turns: the axes 0, 1, 2 that its values in an AMC file turn about, in their order."""
 
-    direction: tuple[float, ...] = ()
-    length: float = 0.0
-    axis: Rotation | None = None
-    turns: tuple[int, ...] = ()
+    direction: tuple[float, ...]
+    length: float
+    axis: Rotation
+    turns: tuple[int, ...]
 
 
 class Asf(NamedTuple):
@@ -59,7 +61,9 @@ class Trial(NamedTuple):
 def read_lines(path: Path) -> Iterator[tuple[int, list[str]]]:
     """Line numbers and words of a text file, without comments and blank lines. InputError if it cannot be read."""
     with reading(path):
-        text = path.read_text(encoding='latin-1')
+        raw = path.read_bytes()
+    check_not_pointer(path, raw)
+    text = raw.removeprefix(codecs.BOM_UTF8).decode('latin-1')
     for number, line in enumerate(text.splitlines(), start=1):
         if (words := line.split()) and not words[0].startswith('#'):
             yield number, words
@@ -68,58 +72,178 @@ def read_lines(path: Path) -> Iterator[tuple[int, list[str]]]:
 def find_asf(amc: Path) -> Path:
     """The skeleton {subject}.asf of {subject}_{trial}.amc, beside it or in the folder above. InputError if it is in neither."""
     name = f'{amc.stem.split("_")[0]}.asf'
-    for folder in (amc.parent, amc.parent.parent):
-        if (folder / name).is_file():
-            return folder / name
-    raise InputError(f'{amc}: its skeleton {name} is neither beside it nor in the folder above')
+    with reading(amc.parent):
+        for folder in (amc.parent, amc.parent.parent):
+            for path in sorted(folder.iterdir()) if folder.is_dir() else []:
+                if path.name.lower() == name.lower() and path.is_file():
+                    return path
+    raise InputError(f'{amc}: its skeleton {name} is neither beside it nor in the folder above: name one with --asf')
+
+
+TEXT_SECTIONS = (':version', ':name', ':documentation', ':skin')  # say nothing of the motion
+SECTIONS = (*TEXT_SECTIONS, ':units', ':root', ':bonedata', ':hierarchy')
+ROOT_FIELDS = {'order': ROOT_ORDER, 'axis': ['XYZ'], 'position': ['0', '0', '0'], 'orientation': ['0', '0', '0']}
+BONE_FIELDS = ('id', 'name', 'direction', 'length', 'axis', 'dof', 'limits', 'bodymass', 'cofmass')
 
 
 def read_asf(path: Path) -> Asf:
-    """The skeleton in an ASF file of the CMU database. InputError with the line where it is damaged or of another kind."""
-    unit, section, name = 0.0, '', ''
-    bones: dict[str, Bone] = {}
+    """Reads the skeleton in an ASF file of the CMU database. Every field is used or compared with the database's own.
+
+    InputError with the line where the file is damaged or of another kind.
+    """
+    units: dict[str, str] = {}
+    root: dict[str, list[str]] = {}
+    blocks: list[dict[str, list[str]]] = []
+    parents: dict[str, str] = {}
+    seen: list[str] = []
+    section, in_block = '', False
     for number, (key, *values) in read_lines(path):
         try:
             if key.startswith(':'):
+                if key not in SECTIONS or in_block or key in seen:
+                    raise ValueError('no section of an ASF file, one a second time, or before the end of a block')
                 section = key
-            elif section == ':units' and key == 'length':
-                unit = finite(values[:1], 1)[0]
-            elif section == ':units' and key == 'angle' and values != ['deg']:
-                raise ValueError(f'angle {" ".join(values)}: only degrees are read')
-            elif section == ':root' and key == 'order' and values != ROOT_ORDER:
-                raise ValueError(f'root order {" ".join(values)}, expected {" ".join(ROOT_ORDER)} as in the CMU database')
-            elif section == ':bonedata' and key == 'name':
-                name = values[0]
-                bones[name] = Bone()
-            elif section == ':bonedata' and key in ('direction', 'length', 'axis', 'dof'):
-                read_bone(bones[name], key, values)
-        except (ValueError, IndexError, KeyError) as error:
-            reason = str(error) if isinstance(error, ValueError) else 'incomplete or before the bone\'s name'
-            raise InputError(f'{path}: line {number}: {key}: {reason}') from None
-    for name in JOINT_OF_BONE:
-        bone = bones.get(name)
-        if bone is None or not bone.direction or not bone.length or bone.axis is None:
-            what = 'is not there' if bone is None else 'has no direction, length or axis'
-            raise InputError(f'{path}: bone {name} {what}: damaged, or not a skeleton of the CMU database')
-    if not 1e-3 <= unit <= 1e3:
-        raise InputError(f'{path}: no length unit between 0.001 and 1000 in its :units')
-    return Asf(INCH_MM / unit, bones)
+                seen.append(key)
+            elif section in TEXT_SECTIONS:
+                continue
+            elif key in ('begin', 'end') and section in (':bonedata', ':hierarchy') and not values:
+                if in_block == (key == 'begin'):
+                    raise ValueError('out of place')
+                in_block = key == 'begin'
+                if section == ':bonedata':
+                    blocks.append({}) if in_block else check_bone(blocks[-1])
+            elif section == ':units':
+                units[key] = read_unit(key, values, units)
+            elif section == ':root':
+                root[key] = read_root_field(key, values, root)
+            elif section == ':bonedata' and in_block:
+                read_bone_field(key, values, blocks[-1])
+            elif section == ':hierarchy' and in_block:
+                add_children(key, values, parents)
+            else:
+                raise ValueError('out of place')
+        except ValueError as error:
+            raise InputError(f'{path}: line {number}: {key[:40]}: {error}') from None
+    bones = {block['name'][0]: bone_of(block) for block in blocks if 'name' in block}
+    check_complete(path, bones, blocks, parents, in_block)
+    for name, fields, all_fields in ((':units', units, ('mass', 'length', 'angle')), (':root', root, tuple(ROOT_FIELDS))):
+        for field in all_fields:
+            if field not in fields:
+                raise InputError(f'{path}: {name} has no {field}')
+    return Asf(INCH_MM / float(units['length']), bones)
 
 
-def read_bone(bone: Bone, key: str, values: list[str]) -> None:
-    """Take one line of a bone. ValueError on what is not understood."""
-    if key == 'dof':
-        if not set(values) <= {'rx', 'ry', 'rz'}:
-            raise ValueError(f'{" ".join(values)}: only rx, ry and rz are read')
-        bone.turns = tuple('xyz'.index(value[1]) for value in values)
-    elif key == 'length':
-        bone.length = finite(values, 1)[0]
-    elif key == 'direction':
-        bone.direction = tuple(finite(values, 3))
+def read_unit(key: str, values: list[str], units: dict[str, str]) -> str:
+    """Checks one line of :units. ValueError on another unit than the database has."""
+    if key in units or key not in ('mass', 'length', 'angle'):
+        raise ValueError('twice, or no unit of an ASF file')
+    if key == 'angle':
+        if values != ['deg']:
+            raise ValueError(f'angle {" ".join(values)[:40]}: only degrees are read')
+    elif key == 'length' and not 1e-3 <= finite(values, 1)[0] <= 1e3:
+        raise ValueError('no length unit between 0.001 and 1000')
     else:
+        finite(values, 1)
+    return values[0]
+
+
+def read_root_field(key: str, values: list[str], root: dict[str, list[str]]) -> list[str]:
+    """Checks one line of :root, which all skeletons of the database have alike. ValueError if it is another."""
+    if key in root or key not in ROOT_FIELDS:
+        raise ValueError('twice, or no field of :root')
+    expected = ROOT_FIELDS[key]
+    same = finite(values, 3) == [0, 0, 0] if key in ('position', 'orientation') else values == expected
+    if not same:
+        raise ValueError(f'root {key} {" ".join(values)[:60]}, expected {" ".join(expected)} as in the CMU database')
+    return values
+
+
+def read_bone_field(key: str, values: list[str], block: dict[str, list[str]]) -> None:
+    """Takes one line of a bone's block. ValueError on what is not understood or there already."""
+    if key.startswith('(') and 'limits' in block:  # the limits of one more turn
+        key, values = 'limits', [key, *values]
+        block['limits'] += check_limits(values)
+        return
+    if key in block or key not in BONE_FIELDS:
+        raise ValueError('twice in one bone, or no field of a bone')
+    if key == 'dof':
+        if not values or not set(values) <= {'rx', 'ry', 'rz'} or len(set(values)) != len(values):
+            raise ValueError(f'{" ".join(values)[:60]}: only rx, ry and rz are read, each once')
+    elif key == 'limits':
+        values = check_limits(values)
+    elif key == 'axis':
         if values[3:] != ['XYZ']:
-            raise ValueError(f'order {" ".join(values[3:])}, expected XYZ as in the CMU database')
-        bone.axis = Rotation.from_euler('xyz', finite(values[:3], 3), degrees=True)
+            raise ValueError(f'order {" ".join(values[3:])[:60]}, expected XYZ as in the CMU database')
+        finite(values[:3], 3)
+    elif key == 'direction':
+        if abs(np.linalg.norm(finite(values, 3)) - 1) > 1e-2:
+            raise ValueError(f'{" ".join(values)[:60]}: is not of length 1')
+    elif key == 'length':
+        if finite(values, 1)[0] <= 0:
+            raise ValueError(f'{values[0]}: a bone has a length')
+    elif key == 'name':
+        if len(values) != 1 or values[0] not in JOINT_OF_BONE:
+            raise ValueError(f'{" ".join(values)[:60]}: is no bone of a skeleton of the CMU database')
+    elif key != 'cofmass':
+        finite(values, 1)
+    block[key] = values
+
+
+def check_limits(values: list[str]) -> list[str]:
+    """Returns the limits of one turn, such as (-160.0 20.0), as one text. ValueError if they are none."""
+    text = ' '.join(values)
+    inner = re.fullmatch(r'\(\s*(\S+)\s+(\S+)\s*\)', text)
+    if inner is None or not all(limit in ('-inf', 'inf') or finite([limit], 1) for limit in inner.groups()):
+        raise ValueError(f'{text[:60]}: expected two limits such as (-160.0 20.0)')
+    return [text]
+
+
+def check_bone(block: dict[str, list[str]]) -> None:
+    """ValueError if a bone's block that ends here lacks something."""
+    for field in ('id', 'name', 'direction', 'length', 'axis'):
+        if field not in block:
+            raise ValueError(f'the bone that ends here has no {field}')
+    if len(block.get('dof', [])) != len(block.get('limits', [])):
+        raise ValueError(f'{block["name"][0]} turns about {len(block.get("dof", []))} axes and has limits for '
+                         f'{len(block.get("limits", []))}')
+
+
+def bone_of(block: dict[str, list[str]]) -> Bone:
+    """Makes a bone of the fields of its block."""
+    return Bone(tuple(map(float, block['direction'])), float(block['length'][0]),
+                Rotation.from_euler('xyz', [float(value) for value in block['axis'][:3]], degrees=True),
+                tuple('xyz'.index(turn[1]) for turn in block.get('dof', [])))
+
+
+def add_children(parent: str, children: list[str], parents: dict[str, str]) -> None:
+    """Takes one line of :hierarchy. ValueError if it is not the database's."""
+    for bone in children:
+        expected = parent_bone(bone)
+        if bone in parents or parent != expected:
+            raise ValueError(f'{bone[:40]} stands there twice' if bone in parents else
+                             f'{bone[:40]} hangs on {parent[:40]}, expected {expected or "no such bone"}')
+        parents[bone] = parent
+
+
+def parent_bone(bone: str) -> str | None:
+    """Returns the bone that a bone hangs on, 'root' for the first ones; None for an unknown name."""
+    if bone not in JOINT_OF_BONE:
+        return None
+    joint = CMU.joints[CMU.parents[CMU.joints.index(JOINT_OF_BONE[bone])]]
+    return next((name for name, own in JOINT_OF_BONE.items() if own == joint), 'root')
+
+
+def check_complete(path: Path, bones: dict[str, Bone], blocks: list[dict[str, list[str]]], parents: dict[str, str],
+                   in_block: bool) -> None:
+    """InputError if a bone is missing, there twice, or not in the hierarchy."""
+    for name in JOINT_OF_BONE:
+        if name not in bones:
+            raise InputError(f'{path}: bone {name} is not there: damaged, or not a skeleton of the CMU database')
+    if in_block or len(parents) != len(JOINT_OF_BONE):
+        raise InputError(f'{path}: the hierarchy is cut off: it names {len(parents)} bones of {len(JOINT_OF_BONE)}')
+    ids = [float(block['id'][0]) for block in blocks if 'id' in block]
+    if len(blocks) != len(bones) or len(set(ids)) != len(blocks):
+        raise InputError(f'{path}: two bones have one name or one id')
 
 
 def finite(values: list[str], count: int) -> list[float]:
@@ -127,7 +251,7 @@ def finite(values: list[str], count: int) -> list[float]:
     if len(values) != count:
         raise ValueError(f'{len(values)} values, expected {count}')
     for value in values:
-        if not abs(float(value)) <= LARGEST:  # not even for NaN
+        if not (value.isascii() and '_' not in value and abs(float(value)) <= LARGEST):  # not even for NaN
             raise ValueError(f'{value[:40]} is not a finite number up to a million')
     return [float(value) for value in values]
 
@@ -136,14 +260,17 @@ def read_amc(path: Path, asf: Asf) -> Trial:
     """The motion in an AMC file of this skeleton. InputError with the line where it is damaged."""
     counts = {'root': 6} | {name: len(bone.turns) for name, bone in asf.bones.items() if bone.turns}
     values: dict[str, list[list[float]]] = {name: [] for name in counts}
-    frame, number = 0, 0
+    frame, number, last = 0, 0, 0
     for number, (key, *words) in read_lines(path):
         if key.startswith(':'):
-            if key.upper() == ':RADIANS':
-                raise InputError(f'{path}: line {number}: {key}: only degrees are read')
-        elif key.isdigit() and not words:
+            if key.upper() not in (':FULLY-SPECIFIED', ':DEGREES') or frame:
+                said = 'only degrees are read' if key.upper() == ':RADIANS' else 'is not understood'
+                raise InputError(f'{path}: line {number}: {key[:40]}: {said}')
+        elif key.isascii() and key.isdigit() and not words:
             check_frame(path, number, values, frame)
-            frame += 1
+            if frame and key != str(last + 1):
+                raise InputError(f'{path}: line {number}: frame {key[:20]} follows frame {last}: a gap in the recording')
+            frame, last = frame + 1, int(key[:20])
         elif key not in counts:
             raise InputError(f'{path}: line {number}: {key}: the skeleton has no such bone that moves')
         elif len(values[key]) != frame - 1:
@@ -172,7 +299,7 @@ def bone_rotations(asf: Asf, values: dict[str, np.ndarray]) -> np.ndarray:
     rotations = np.zeros((len(values['root']), len(CMU.joints), 3))
     for name, joint in JOINT_OF_BONE.items():
         bone = asf.bones[name]
-        if bone.turns and bone.axis is not None:
+        if bone.turns:
             degrees = np.zeros((len(rotations), 3))
             degrees[:, bone.turns] = values[name]
             turn = bone.axis * Rotation.from_euler('xyz', degrees, degrees=True) * bone.axis.inv()

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from utils.common.errors import InputError
+from utils.common.errors import InputError, reading
+from utils.common.files import is_hidden
 from utils.mocap.asf_amc import find_asf
 
 TABLE = Path(__file__).with_name('cmu_trials.csv')
@@ -56,10 +57,11 @@ def benchmark_files() -> list[BenchmarkFile]:
 
 
 def trial_paths(folder: Path) -> dict[str, Path]:
-    """Every {subject}_{trial}.amc below a folder by its trial's name; the first one where there are several."""
+    """Lists every {subject}_{trial}.amc (or .AMC) below a folder by its trial's name; the first one of several."""
     paths: dict[str, Path] = {}
-    for path in sorted(folder.rglob('*.amc')):
-        if match := re.fullmatch(r'0*(\d+)_0*(\d+)', path.stem):
+    for path in sorted(folder.rglob('*')):
+        match = re.fullmatch(r'0*(\d+)_0*(\d+)', path.stem)
+        if match and path.suffix.lower() == '.amc' and not is_hidden(path):
             paths.setdefault(trial_name(match[1], match[2]), path)
     return paths
 
@@ -71,7 +73,8 @@ def trial_name(subject: str, trial: str) -> str:
 def open_trial(name: str, amc: Path) -> TrialFile:
     """Count a trial's frames and find its skeleton, without parsing it. InputError where either is not to be had."""
     asf = find_asf(amc)
-    roots = re.findall(rb'^root\s+(.*)', amc.read_bytes(), re.MULTILINE)
+    with reading(amc):
+        roots = re.findall(rb'^root\s+(.*)', amc.read_bytes(), re.MULTILINE)
     try:
         start = tuple(float(value) for value in roots[0].split()[:3])
     except (IndexError, ValueError):

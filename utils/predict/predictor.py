@@ -1,20 +1,18 @@
 """Prediction for a person's own motion: a checkpoint, positions or a file in, future positions in true mm out."""
-import csv
-import io
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import nn
 
 from utils.common.errors import InputError
-from utils.common.files import whole_file, write_text
 from utils.data.lookup import dataset_named
 from utils.data.skeleton import Skeleton
 from utils.evaluate.metrics import complete_joints
-from utils.mocap.motion import Motion, motion_of_positions
+from utils.mocap.body import back_to_person
+from utils.mocap.motion import Motion, as_array, motion_of_positions
 from utils.predict.trained import checkpoint_path, load_trained
 
 
@@ -22,6 +20,8 @@ class Forecast(NamedTuple):
     """Joint positions (T, J, 3) in true mm and their times in true ms from the last observed frame.
 
     truth: the recorded future, where the file goes on for as long as the prediction; else None.
+    known: (J,) which joints the recording has. The others are placed, and no error is taken of them.
+    horizon: the network's; frames from there on are a continuation, predicted from predicted ones.
     """
 
     joints: tuple[str, ...]
@@ -30,6 +30,22 @@ class Forecast(NamedTuple):
     future: np.ndarray
     future_ms: np.ndarray
     truth: np.ndarray | None
+    known: np.ndarray
+    horizon: int
+
+    @property
+    def errors(self) -> np.ndarray | None:
+        """Mean distance from the recorded future at each frame over the recording's joints, (T,) true mm."""
+        return None if self.truth is None else self.distances(self.future)
+
+    @property
+    def errors_standing_still(self) -> np.ndarray | None:
+        """The same of the last observed pose as a prediction."""
+        return None if self.truth is None else self.distances(self.observed[-1:])
+
+    def distances(self, poses: np.ndarray) -> np.ndarray:
+        """Mean distance of poses (T or 1, J, 3) from the recorded future, (T,)."""
+        return np.linalg.norm(poses - self.truth, axis=-1)[:, self.known].mean(-1)
 
 
 @dataclass(frozen=True)
@@ -50,82 +66,91 @@ class Predictor:
         """True frames per second that the network observes and predicts."""
         return 1000 / self.skeleton.true_ms_per_frame
 
-    def __call__(self, positions: np.ndarray, *, fps: float, units: str, last: int = -1) -> np.ndarray:
-        """Future positions (T_out, J, 3) in true mm, root-centred in the body's frame.
+    def __call__(self, positions: Any, *, fps: float, units: str, last: int = -1, frames: int | None = None,
+                 joints: str | Path | None = None, up: str | None = None, mirror_x: bool = False) -> np.ndarray:
+        """Returns future positions (T, J, 3) in true mm, root-centred in the body's frame; of a batch (B, T, J, 3).
 
-        positions: (F, J, 3) or (F, 3 J) in the dataset's joint order, world or root-centred; fps: their frame rate; units:
-        mm, cm, m, in or asf; last: the last observed frame. InputError if they do not fit the network.
+        positions: (F, J, 3) or (F, 3 J), or a batch (B, F, J, 3) or (B, F, 3 J), world or root-centred, as list, array or
+        tensor. fps: their frame rate. units: mm, cm, m, in or asf. last: the last observed frame. frames: how many to
+        predict, the network's horizon if None. joints, up, mirror_x: see `read_motion`.
+        InputError if they do not fit the network.
         """
-        return self.forecast(motion_of_positions(positions, self.dataset, fps=fps, units=units), last=last).future
+        array = as_array(positions)
+        batch = array.ndim == 4 or array.ndim == 3 and array.shape[2] != 3
+        if batch and not len(array):
+            raise InputError(f'positions of shape {array.shape}: an empty batch')
+        futures = [self.forecast(motion_of_positions(one, self.dataset, fps=fps, units=units, joints=joints, up=up,
+                                                     mirror_x=mirror_x), last=last, frames=frames).future
+                   for one in (array if batch else array[None])]
+        return np.stack(futures) if batch else futures[0]
 
-    def forecast(self, motion: Motion, *, last: int = -1, world: bool = False) -> Forecast:
-        """Predict what follows frame `last` of a motion (from the end if negative).
+    def forecast(self, motion: Motion, *, last: int = -1, world: bool = False, frames: int | None = None) -> Forecast:
+        """Predicts what follows frame `last` of a motion (from the end if negative).
 
         world: put the poses back where the root is in frame `last`, turned as it is there; where it goes from there is not
-        predicted. InputError where the motion is too short before that frame or does not say where the root is.
+        predicted. frames: how many to predict; beyond the network's horizon, predictions are fed back.
+        InputError where the motion is too short before that frame.
         """
         last = self.check_last(motion, last)
+        frames = self.output_n if frames is None else frames
         now, step = last / motion.fps, 1 / self.fps
         past = step * np.arange(1 - self.input_n, 1)
-        ahead = step * np.arange(1, self.output_n + 1)
+        ahead = step * np.arange(1, frames + 1)
         observed = motion.at(now + past, last=last)
-        future = self.predict(observed)
-        truth = motion.at(now + ahead) if now + ahead[-1] < (len(motion.body) - 1) / motion.fps + 1e-9 else None
-        scale = self.skeleton.mm_scale_to_true
-
-        def place(poses: np.ndarray) -> np.ndarray:
-            if not world:
-                return poses * scale
-            if motion.position is None:
-                raise InputError('the file does not tell the unit of the root\'s position: add --units, or leave --world out')
-            return np.einsum('ij,tpj->tpi', motion.rotation[last].as_matrix(), poses * scale) + motion.position[last]
-
-        return Forecast(self.skeleton.joints, place(observed), 1000 * past, place(future), 1000 * ahead,
-                        None if truth is None else place(truth))
+        future = self.predict(observed, frames)
+        goes_on = now + ahead[-1] < (len(motion.body) - 1) / motion.fps + 1e-9
+        own, true_own = motion.person_at(now + past, last=last), motion.person_at(now + ahead) if goes_on else None
+        if own is None:  # the skeleton's own lengths
+            scale = self.skeleton.mm_scale_to_true
+            parts = [observed * scale, future * scale, motion.at(now + ahead) * scale if goes_on else None]
+        else:
+            lengths_of = np.concatenate([motion.person[:last + 1], own[-1:]])
+            parts = [own, back_to_person(future, observed[-1], lengths_of, self.skeleton), true_own]
+        if world:
+            turn, place = motion.rotation[last].as_matrix(), motion.position[last]
+            parts = [None if part is None else np.einsum('ij,tpj->tpi', turn, part) + place for part in parts]
+        return Forecast(self.skeleton.joints, parts[0], 1000 * past, parts[1], 1000 * ahead, parts[2], motion.known,
+                        self.output_n)
 
     def check_last(self, motion: Motion, last: int) -> int:
-        """The frame's index from the start. InputError if it is not there, or too early to have been led up to."""
+        """Returns the frame's index from the start. InputError if it is not there, or too early to have been led up to."""
         frames = len(motion.body)
         if not -frames <= last < frames:
             raise InputError(f'frame {last}: the motion has frames 0 to {frames - 1}')
         last %= frames
-        if last / motion.fps < (self.input_n - 1) / self.fps - 1e-9:
-            needed = int(np.ceil((self.input_n - 1) * motion.fps / self.fps - 1e-9)) + 1
+        needed = self.first_last(motion)
+        if last < needed:
             raise InputError(f'{last + 1} frames at {motion.fps:g} fps up to the last observed one: the network observes '
-                             f'{self.input_n} frames at {self.fps:g} fps, so it takes {needed}')
+                             f'{self.input_n} frames at {self.fps:g} fps, so it takes {needed + 1}')
         return last
 
+    def first_last(self, motion: Motion) -> int:
+        """Returns the first frame that can be the last observed one."""
+        return max(1, int(np.ceil((self.input_n - 1) * motion.fps / self.fps - 1e-9)))
+
+    def reaches_t_pose(self, motion: Motion, last: int) -> bool:
+        """Tells whether the observed frames up to `last` reach a T-pose at the recording's start."""
+        return motion.t_pose and last - self.first_last(motion) < 1
+
     @torch.inference_mode()
-    def predict(self, observed: np.ndarray) -> np.ndarray:
-        """Observed poses (T_in, J, 3) in the body's frame and the benchmark's mm -> all joints of the future, (T_out, J, 3).
+    def predict(self, observed: np.ndarray, frames: int | None = None) -> np.ndarray:
+        """Predicts all joints of the future, (T, J, 3), from observed poses (T_in, J, 3) in the body's frame and the
+        benchmark's mm.
 
         Joints that the network does not predict are copies of predicted ones at the same place, or stay as last observed.
+        frames: how many; beyond the horizon the network is asked again with its own prediction as observed.
         """
+        frames = self.output_n if frames is None else frames
         poses = torch.from_numpy(observed.astype(np.float32))
-        seen = poses[:, list(self.skeleton.predicted)].flatten(1)  # (T_in, N)
         held = poses[-1].flatten().expand(1, self.output_n, -1)  # (1, T_out, 3 J)
-        whole = complete_joints(self.model(seen[None]).fused, held, self.skeleton)
-        return whole.view(self.output_n, -1, 3).numpy().astype(np.float64)
+        while len(poses) < self.input_n + frames:
+            seen = poses[-self.input_n:, list(self.skeleton.predicted)].flatten(1)  # (T_in, N)
+            whole = complete_joints(self.model(seen[None]).fused, held, self.skeleton)
+            poses = torch.cat([poses, whole.view(self.output_n, -1, 3)])
+        return poses[self.input_n: self.input_n + frames].numpy().astype(np.float64)
 
 
 def load_predictor(path: str | Path) -> Predictor:
     """The network in a checkpoint, or the best one in a run folder, on the CPU. InputError if it cannot be used."""
     trained = load_trained(checkpoint_path(Path(path)))
     return Predictor(trained.model, trained.dataset.name, trained.settings['input_n'], trained.settings['output_n'])
-
-
-def write_forecast(path: Path, forecast: Forecast) -> None:
-    """Write the future as .npy, (T_out, J, 3), or as .csv with time stamps and named columns. Whole or not at all."""
-    kind = path.suffix.lower()
-    if kind == '.npy':
-        with whole_file(path) as temporary, temporary.open('wb') as file:
-            np.save(file, forecast.future)
-    elif kind == '.csv':
-        text = io.StringIO()
-        table = csv.writer(text, lineterminator='\n')
-        table.writerow(['time_ms', *(f'{joint}_{axis}_mm' for joint in forecast.joints for axis in 'xyz')])
-        for time, pose in zip(forecast.future_ms, forecast.future, strict=True):
-            table.writerow([f'{time:.3f}', *(f'{value:.3f}' for value in pose.flat)])
-        write_text(path, text.getvalue())
-    else:
-        raise InputError(f'{path}: write .npy or .csv')
