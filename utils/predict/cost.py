@@ -77,7 +77,8 @@ def errors_of(predictor: Predictor, motion: Motion, truth: Motion, lasts: list[i
     Returns (W, T) of the prediction and of standing still.
     """
     held = [joint for joint in range(len(CMU.joints)) if joint not in (*CMU.predicted, *CMU.copied)]
-    own, still = [], []
+    own: list[np.ndarray] = []
+    still: list[np.ndarray] = []
     for last in lasts:
         now, step = last / motion.fps, 1 / predictor.fps
         observed = motion.at(now + step * np.arange(1 - predictor.input_n, 1), last=last)

@@ -99,17 +99,23 @@ class Predictor:
         observed = motion.at(now + past, last=last)
         future = self.predict(observed, frames)
         goes_on = now + ahead[-1] < (len(motion.body) - 1) / motion.fps + 1e-9
-        own, true_own = motion.person_at(now + past, last=last), motion.person_at(now + ahead) if goes_on else None
-        if own is None:  # the skeleton's own lengths
+        own, truth = motion.person_at(now + past, last=last), None
+        if own is None or motion.person is None:  # the skeleton's own lengths
             scale = self.skeleton.mm_scale_to_true
-            parts = [observed * scale, future * scale, motion.at(now + ahead) * scale if goes_on else None]
+            seen, coming = observed * scale, future * scale
+            if goes_on:
+                truth = motion.at(now + ahead) * scale
         else:
             lengths_of = np.concatenate([motion.person[:last + 1], own[-1:]])
-            parts = [own, back_to_person(future, observed[-1], lengths_of, self.skeleton), true_own]
+            seen, coming = own, back_to_person(future, observed[-1], lengths_of, self.skeleton)
+            if goes_on:
+                truth = motion.person_at(now + ahead)
         if world:
             turn, place = motion.rotation[last].as_matrix(), motion.position[last]
-            parts = [None if part is None else np.einsum('ij,tpj->tpi', turn, part) + place for part in parts]
-        return Forecast(self.skeleton.joints, parts[0], 1000 * past, parts[1], 1000 * ahead, parts[2], motion.known,
+            seen, coming = (np.einsum('ij,tpj->tpi', turn, part) + place for part in (seen, coming))
+            if truth is not None:
+                truth = np.einsum('ij,tpj->tpi', turn, truth) + place
+        return Forecast(self.skeleton.joints, seen, 1000 * past, coming, 1000 * ahead, truth, motion.known,
                         self.output_n)
 
     def check_last(self, motion: Motion, last: int) -> int:
