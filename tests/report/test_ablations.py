@@ -49,9 +49,11 @@ def no_test(sample_cmu, tmp_path):
 def test_without_gates_the_paths_count_whole(observed):
     both = {gates: KSOF(**SIZES, gates=gates) for gates in (True, False)}
     path = torch.randn(6, 8, 12)
-    assert torch.allclose(both[True].fuse(path, path), path)  # gates of one half at first, and no correction yet
+    # gates of one half at first, and no correction yet
+    assert torch.allclose(both[True].fuse(path, path), path)
     assert torch.allclose(both[False].fuse(path, path), 2 * path)
-    assert sum('gate' in name for name in both[False].state_dict()) == 0 < sum('gate' in name for name in both[True].state_dict())
+    assert sum('gate' in name for name in both[False].state_dict()) == 0 < sum('gate' in name
+                                                                               for name in both[True].state_dict())
 
 
 def test_without_its_residual_the_fusion_is_all_there_is(observed):
@@ -94,7 +96,8 @@ def test_a_run_without_a_part_goes_on_and_is_evaluated_without_it(part, command,
     assert command('--is_eval') == 0  # its checkpoint knows
     assert command('--is_eval', '--without', 'nothing') == 2
     assert f'was made with --without {part}' in capsys.readouterr().err
-    a, b = zip(*((row['a'], row['b']) for row in csv.DictReader((tmp_path / 'run' / 'history.csv').open())), strict=True)
+    a, b = zip(*((row['a'], row['b']) for row in csv.DictReader((tmp_path / 'run' / 'history.csv').open())),
+               strict=True)
     assert (len({*a}) == len({*b}) == 1) == (part == 'loss_weights')
 
 
@@ -123,7 +126,8 @@ def test_epochs_tell_how_predictions_move(command, tmp_path, monkeypatch):
     for name, future in poses.items():
         x = torch.cat([batch.observed[:, -2:], future], 1).reshape(len(future), -1, 25, 3).double()
         moves[name] = x[:, 2:] - 2 * x[:, 1:-1] + x[:, :-2]
-    for column, vectors in (('acceleration', moves['own']), ('acceleration_error', moves['own'] - moves['true'])):
+    for column, vectors in (('acceleration', moves['own']),
+                            ('acceleration_error', moves['own'] - moves['true'])):
         of_windows = vectors.square().sum(-1).sqrt().mean((1, 2))
         of_actions = [of_windows[batch.actions == action].mean().item() for action in batch.actions.unique()]
         assert training.state.history[0][column] == pytest.approx(statistics.mean(of_actions), rel=1e-4)
@@ -146,7 +150,8 @@ def compare(no_test, tmp_path, capsys):
 
 def rows_of(page):
     """The table's rows by change, each a dictionary."""
-    lines = [[cell.strip() for cell in line.strip('|').split('|')] for line in page.splitlines() if line.startswith('|')]
+    lines = [[cell.strip() for cell in line.strip('|').split('|')] for line in page.splitlines()
+             if line.startswith('|')]
     return {row[0]: dict(zip(lines[0], row, strict=True)) for row in lines[2:]}
 
 
@@ -159,7 +164,8 @@ def test_the_table_of_changes_and_a_second_call_that_trains_nothing(compare, tmp
     assert list(rows) == ['unchanged', 'topk_packed', 'd_model_x2']
     errors = {}
     for name, row in rows.items():
-        histories = [list(csv.DictReader((tmp_path / 'runs' / f'{name}_seed{seed}' / 'history.csv').open())) for seed in (0, 1)]
+        histories = [list(csv.DictReader((tmp_path / 'runs' / f'{name}_seed{seed}' / 'history.csv').open()))
+                     for seed in (0, 1)]
         best = [min(history, key=lambda entry: float(entry['validation'])) for history in histories]
         assert [row['seed 0'], row['seed 1']] == [f'{float(entry["validation"]):.2f}' for entry in best]
         assert row['epochs'] == str(len(histories[0])) == ('1' if name == 'd_model_x2' else '2')
@@ -176,14 +182,16 @@ def test_the_table_of_changes_and_a_second_call_that_trains_nothing(compare, tmp
     assert max(map(len, again.splitlines()[:-1])) <= 80
     code, _, err = compare(*chosen, '--dropout', '0.4')
     assert code == 2 and 'was made with --dropout 0.3, this command says 0.4' in err
-    code, again, _ = compare(*chosen[:2], *chosen[4:])  # one of them asked for: the table is of all that are there
+    # one of them asked for: the table is of all that are there
+    code, again, _ = compare(*chosen[:2], *chosen[4:])
     assert code == 0 and '| topk_packed |' in page.read_text() and '\ntopk_packed  ' in again
 
     shutil.rmtree(tmp_path / 'runs' / 'd_model_x2_seed1')  # what has one seed is compared with that seed
     code, again, _ = compare(*chosen[:2], *chosen[4:])
     shown = rows_of(page.read_text())['d_model_x2']
     alone = 100 * (float(rows['d_model_x2']['seed 0']) / float(rows['unchanged']['seed 0']) - 1)
-    assert code == 0 and float(shown['against unchanged'].strip('%')) == pytest.approx(alone, abs=0.1) and shown['seed 1'] == '-'
+    assert code == 0 and float(shown['against unchanged'].strip('%')) == pytest.approx(alone, abs=0.1)
+    assert shown['seed 1'] == '-'
 
 
 def test_a_run_that_fails_does_not_stop_the_others(compare, tmp_path, monkeypatch):
@@ -196,7 +204,8 @@ def test_a_run_that_fails_does_not_stop_the_others(compare, tmp_path, monkeypatc
 
     monkeypatch.setattr(utils.run, 'main', failing)
     code, out, err = compare('--only', 'unchanged', 'topk_packed', 'jps_0', '--seeds', '0', '--epoch', '1')
-    assert code == 1 and 'fell off the bus' in err and err.endswith('error: 1 of 3 runs failed: topk_packed_seed0\n')
+    assert code == 1 and 'fell off the bus' in err
+    assert err.endswith('error: 1 of 3 runs failed: topk_packed_seed0\n')
     assert list(rows_of((tmp_path / 'runs' / 'ablations.md').read_text())) == ['unchanged', 'jps_0']
 
     def stopped(*_):
@@ -204,7 +213,8 @@ def test_a_run_that_fails_does_not_stop_the_others(compare, tmp_path, monkeypatc
 
     monkeypatch.setattr(utils.run, 'main', stopped)
     code, out, err = compare('--only', 'topk_packed', 'topk_off', '--seeds', '0', '--epoch', '1')
-    assert code == 130 and err.endswith('stopped: the same command goes on from here\n') and 'topk_off' not in err
+    assert code == 130 and err.endswith('stopped: the same command goes on from here\n')
+    assert 'topk_off' not in err
 
 
 def test_changes_are_option_words_that_the_main_takes():
@@ -232,7 +242,8 @@ def test_a_change_that_is_none_is_left_out(compare, tmp_path, monkeypatch):
 
 
 def test_what_the_tool_does_not_take(compare, tmp_path):
-    for words, part in ((['--seed', '3'], '--seed'), (['--only', 'all'], '--only'), (['--is_eval'], '--is_eval'),
+    for words, part in ((['--seed', '3'], '--seed'), (['--only', 'all'], '--only'),
+                        (['--is_eval'], '--is_eval'),
                         (['--d_model', '0'], '--d_model'),
                         (['--output_n', '10', '--dct_n', '21'], '--dct_n')):
         code, _, err = compare(*words)

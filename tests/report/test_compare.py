@@ -29,15 +29,20 @@ def error(action, frame, offset):
 @pytest.fixture
 def make_run(tmp_path):
     """Write the tables of an invented run and return its folder; more: fields of Results."""
-    def make(name, actions=cmu.ACTIONS, *, offset=0.0, output_n=10, dataset=cmu.DATASET, protocol='all', **more):
+    def make(name, actions=cmu.ACTIONS, *, offset=0.0, output_n=10, dataset=cmu.DATASET, protocol='all',
+             **more):
         methods = {}
-        for k, method in enumerate(('KSOF', 'KSOF predicted joints only', 'zero velocity', 'constant velocity')):
-            methods[method] = {action: [error(action, f, offset if k < 2 else 0) + 20 * k for f in range(output_n)]
+        for k, method in enumerate(('KSOF', 'KSOF predicted joints only', 'zero velocity',
+                                    'constant velocity')):
+            methods[method] = {action: [error(action, f, offset if k < 2 else 0) + 20 * k
+                                        for f in range(output_n)]
                                for action in actions}
-            methods[method]['avg'] = [statistics.mean(table) for table in zip(*methods[method].values(), strict=True)]
+            methods[method]['avg'] = [statistics.mean(table)
+                                      for table in zip(*methods[method].values(), strict=True)]
         folder = tmp_path / name
         folder.mkdir(parents=True)
-        write_all(Results(dataset, {action: 5 for action in actions}, protocol, 10, output_n, 7, 'validation', methods, **more),
+        write_all(Results(dataset, {action: 5 for action in actions}, protocol, 10, output_n, 7, 'validation',
+                          methods, **more),
                   folder)
         return folder
     return make
@@ -58,7 +63,8 @@ def compare(capsys, tmp_path, monkeypatch):
         code = run_tool(tools.compare.main, [str(word) for word in words])
         shown, log = capsys.readouterr()
         page = (out / 'compare.md').read_text() if code == 0 else shown
-        assert numbers(shown) == numbers(page) and all(len(line) <= 80 for line in shown.splitlines() if code == 0)
+        assert numbers(shown) == numbers(page)
+        assert all(len(line) <= 80 for line in shown.splitlines() if code == 0)
         return code, page, log
     return run
 
@@ -71,7 +77,8 @@ def cells(text, name):
 
 def published_mean(method, actions, label):
     with TABLE.open(newline='') as file:
-        return statistics.mean(float(row['mpjpe_mm']) for row in csv.DictReader(file) if row['dataset'] == 'cmu'
+        return statistics.mean(float(row['mpjpe_mm']) for row in csv.DictReader(file)
+                               if row['dataset'] == 'cmu'
                                and row['method'] == method and row['action'] in actions and row['label_ms'] == str(label))
 
 
@@ -92,16 +99,19 @@ def test_averages_are_over_the_actions_that_all_runs_have(compare, make_run):
     assert cells(by_action, 'soccer') == [f'{error("soccer", 9, offset):.2f}' for offset in (0, 1)]
     assert '| basketball ' not in by_action
     frames = text.split('At every frame:')[1]
-    assert cells(frames, '240') == ['100', *(f'{(error("jumping", 5, o) + error("soccer", 5, o)) / 2:.2f}' for o in (0, 1))]
+    assert cells(frames, '240') == ['100', *(f'{(error("jumping", 5, o) + error("soccer", 5, o)) / 2:.2f}'
+                                             for o in (0, 1))]
 
 
 def test_one_action_and_each_action(compare, make_run):
     runs = [make_run('a'), make_run('b', offset=2, output_n=25)]
     code, text, _ = compare(*runs, '--action', 'walking', '--published', 'pgbig')
     assert code == 0 and 'MPJPE in mm at the frame, walking.' in text and 'By action' not in text
-    assert cells(text.split('label ms')[1], 'b') == [f'{error("walking", f, 2):.2f}' for f in (1, 3, 7, 9, 13, 24)]
+    assert cells(text.split('label ms')[1], 'b') == [f'{error("walking", f, 2):.2f}'
+                                                     for f in (1, 3, 7, 9, 13, 24)]
     assert cells(text.split('label ms')[1], 'a')[-2:] == ['-', '-']
-    assert cells(text, 'PGBIG, 25 out (t)')[0] == f'{published_mean("PGBIG", ("walking",), 80):.2f}' and 'GGMotion' not in text
+    assert cells(text, 'PGBIG, 25 out (t)')[0] == f'{published_mean("PGBIG", ("walking",), 80):.2f}'
+    assert 'GGMotion' not in text
     assert 'observe or predict different numbers of frames' in text
     code, text, _ = compare(*runs, '--action', 'all', '--published', 'none')
     assert [line[4:] for line in text.split('\n') if line.startswith('### ')] == list(cmu.ACTIONS)
@@ -115,9 +125,11 @@ def test_other_protocols_and_synthetic_motion_are_marked(compare, make_run):
     code, text, _ = compare(a, b, c)
     assert code == 0 and '## 3 runs on CMU mocap\n' in text
     assert cells(text, r'b [other protocol: 256 windows]') and cells(text, 'c [synthetic motion]')
-    assert 'Runs tested on other windows than a are marked' in text and 'compare with nothing measured on recordings' in text
+    assert 'Runs tested on other windows than a are marked' in text
+    assert 'compare with nothing measured on recordings' in text
     code, text, _ = compare(b, b.parent / 'a')
-    assert cells(text, 'PGBIG, 25 out (t) [other protocol: all windows]') and cells(text, 'a [other protocol: all windows]')
+    assert cells(text, 'PGBIG, 25 out (t) [other protocol: all windows]')
+    assert cells(text, 'a [other protocol: all windows]')
     code, text, _ = compare(c)
     assert text.startswith('## 1 run on synthetic motion in the layout of CMU mocap')
     assert text.count('synthetic') == 1 and 'PGBIG' not in text
@@ -142,7 +154,8 @@ def test_what_cannot_be_compared_gets_one_line(compare, make_run, tmp_path):
         code, text, log = compare(*arguments)
         assert (code, text, log.count('\n')) == (2, '', 1) and log.startswith('error: ') and expected in log
     file = a / 'results.json'
-    for damage in (lambda content: content[:100], lambda content: '[]', lambda content: content.replace('"cmu"', '"mpii"'),
+    for damage in (lambda content: content[:100], lambda content: '[]',
+                   lambda content: content.replace('"cmu"', '"mpii"'),
                    lambda content: content.replace('"zero velocity"', '"zero"'),
                    lambda content: content.replace('"output_n": 10', '"output_n": 11')):
         whole = file.read_text()
@@ -157,16 +170,19 @@ def test_what_cannot_be_compared_gets_one_line(compare, make_run, tmp_path):
 def test_size_speed_and_latency(compare, make_run):
     folder = make_run('one')
     model = KSOF(**SIZES)
-    torch.save({'model': model.state_dict(), 'options': {'dataset': 'cmu', **SIZES}, 'epoch': 1}, folder / checkpoint.BEST)
+    torch.save({'model': model.state_dict(), 'options': {'dataset': 'cmu', **SIZES}, 'epoch': 1},
+               folder / checkpoint.BEST)
     (folder / 'history.csv').write_text('epoch,windows_per_s,seconds\n1,10,1\n2,1000,1\n3,30,1\n')
     code, text, _ = compare(folder)
     statistics_of_batches = ('running_mean', 'running_var', 'num_batches_tracked')
-    weights = sum(value.numel() for name, value in model.state_dict().items() if not name.endswith(statistics_of_batches))
+    weights = sum(value.numel() for name, value in model.state_dict().items()
+                  if not name.endswith(statistics_of_batches))
     assert code == 0 and cells(text, 'one')[3:] == ['7 of 3', f'{weights / 1e6:.2f} M', '30']
     assert 'one CPU thread' not in text
     (folder / 'options.json').write_text(json.dumps({'options': {**SIZES, 'd_model': 2}}))
     code, text, _ = compare(folder, '--latency')
-    assert code == 0 and cells(text, 'one')[4] != f'{weights / 1e6:.2f} M' and float(cells(text, 'one')[6]) > 0
+    assert code == 0 and cells(text, 'one')[4] != f'{weights / 1e6:.2f} M'
+    assert float(cells(text, 'one')[6]) > 0
     (folder / 'options.json').write_text('{"options": {"d_model": 2}}')
     assert 'one: its options do not fit this version' in compare(folder)[2]
 
@@ -202,4 +218,5 @@ def test_the_picture_names_every_row_without_overlap(make_run):
     assert len(set(names)) == len(names) == 2 + 7 + 2
     for texts in ([t for t in axes.get_xticklabels() if t.get_text()] for axes in figure.axes):
         boxes = sorted((text.get_window_extent(renderer) for text in texts), key=lambda box: box.x0)
-        assert len(boxes) >= 4 and all(left.x1 < right.x0 for left, right in zip(boxes, boxes[1:], strict=False))
+        assert len(boxes) >= 4
+        assert all(left.x1 < right.x0 for left, right in zip(boxes, boxes[1:], strict=False))

@@ -15,16 +15,20 @@ HORIZON_UNKNOWN = {'LTD', 'MSR-GCN', 'DMGNN', 'HRI', 'siMLPe', 'MotionMixer', 'C
 # (dataset, method, frames, epoch, protocol, part of the source): labels, errors as the source prints them.
 AS_PUBLISHED = {
     ('cmu', 'GGMotion', '10', 'test', 'all', 'inkcat520/GGMotion'): (S4, '7.15 13.19 27.03 34.75'),
-    ('cmu', 'GGMotion', '25', 'test', 'all', 'inkcat520/GGMotion'): (S6, '7.96 15.05 29.42 36.80 50.28 78.63'),
-    ('cmu', 'GGMotion reproduced', '10', 'test', 'all', 'ChrysisAndreou/ggmotion-dq'): (S4, '7.215 13.345 27.403 35.331'),
+    ('cmu', 'GGMotion', '25', 'test', 'all', 'inkcat520/GGMotion'): (
+        S6, '7.96 15.05 29.42 36.80 50.28 78.63'),
+    ('cmu', 'GGMotion reproduced', '10', 'test', 'all', 'ChrysisAndreou/ggmotion-dq'): (
+        S4, '7.215 13.345 27.403 35.331'),
     ('h36m', 'AuxFormer', '10', 'test', 'all', 'MediaBrain-SJTU/AuxFormer'): (S4, '9.5 20.6 43.4 54.1'),
     ('h36m', 'EqMotion', '10', 'test', 'all', 'MediaBrain-SJTU/EqMotion'): (S4, '9.1 20.1 43.7 55.0'),
     ('h36m', 'EqMotion', '25', 'test', 'all', 'MediaBrain-SJTU/EqMotion'): ((560, 1000), '73.4 106.9'),
-    ('h36m', 'SPGSN', 'unknown', 'validation', 'all', 'MediaBrain-SJTU/SPGSN'): (S6, '10.4 22.3 47.0 58.2 77.4 109.6'),
+    ('h36m', 'SPGSN', 'unknown', 'validation', 'all', 'MediaBrain-SJTU/SPGSN'): (
+        S6, '10.4 22.3 47.0 58.2 77.4 109.6'),
     ('h36m', 'GGMotion', '10', 'test', '256', 'epoch 14'): (S4, '8.99 20.49 44.46 55.65'),
     ('h36m', 'GGMotion', '25', 'test', '256', 'epoch 6'): ((560, 1000), '76.15 109.33'),
     ('h36m', 'LuKAN', '25', 'unknown', '256', 'LuKAN'): (S6, '9.4 21.5 46.2 57.2 75.7 109.3'),
-    ('h36m', 'PGBIG + pUAL', '25', 'validation', 'UnPOSed', 'NimaFathi/posepred'): (S6, '9.6 21.7 46.0 57.1 75.9 109.5'),
+    ('h36m', 'PGBIG + pUAL', '25', 'validation', 'UnPOSed', 'NimaFathi/posepred'): (
+        S6, '9.6 21.7 46.0 57.1 75.9 109.5'),
     ('h36m', 'PGBIG in UnPOSed', '25', 'validation', 'UnPOSed', 'NimaFathi/posepred'):
         (S6, '10.3 22.6 46.6 57.5 76.3 110.0'),
     ('3dpw', 'GGMotion', '12', 'test', 'all', 'epoch 11 of 31'): ((100, 200, 400), '11.95 26.26 53.81'),
@@ -59,7 +63,8 @@ def test_every_line_says_what_it_is():
 def test_rows_are_as_their_sources_print_them(row):
     dataset, method, frames, epoch, protocol, source = row
     labels, errors = AS_PUBLISHED[row]
-    own = [line for line in lines() if (line['dataset'], line['method'], line['output_n'], line['epoch'], line['protocol'])
+    own = [line for line in lines()
+           if (line['dataset'], line['method'], line['output_n'], line['epoch'], line['protocol'])
            == (dataset, method, frames, epoch, protocol) and line['action'] == 'avg']
     found = {int(line['label_ms']): float(line['mpjpe_mm']) for line in own}
     for label, text in zip(labels, errors.split(), strict=True):
@@ -73,7 +78,8 @@ def test_no_row_of_eqmotion_or_spgsn_passes_for_256_windows():
 
 def test_the_last_epoch_stands_beside_the_best_test_epoch_over_the_same_six_actions():
     rows, left_out = published_rows('cmu', list(SIX), whole_set=False)
-    found = {(row.method, row.epoch): [f'{row.errors[label]:.2f}' for label in S6 if label in row.errors] for row in rows}
+    found = {(row.method, row.epoch): [f'{row.errors[label]:.2f}' for label in S6 if label in row.errors]
+             for row in rows}
     assert found['GGMotion, 10 out', 'test'] == ['8.39', '15.37', '30.81', '39.24']
     assert found['GGMotion, 10 out', 'last'] == ['8.48', '15.75', '32.45', '41.23']
     assert found['GGMotion, 25 out', 'test'] == ['9.37', '17.57', '33.41', '41.21', '54.70', '79.99']
@@ -93,7 +99,8 @@ def test_means_over_labels_agree_with_the_table_they_were_printed_in():
     labels = (80, 160, 320, 400, 1000)
     pgbig = by_method['PGBIG, 25 out'][0].errors
     assert sum(pgbig[label] for label in labels) / 5 == pytest.approx(33.54, abs=0.02)
-    assert by_method['MotionDEQ'][0].means == {labels: 32.42} and by_method['EqMotion'][0].means == {labels: 32.61}
+    assert by_method['MotionDEQ'][0].means == {labels: 32.42}
+    assert by_method['EqMotion'][0].means == {labels: 32.61}
 
 
 def test_pages_mark_how_epochs_were_chosen():
@@ -101,7 +108,8 @@ def test_pages_mark_how_epochs_were_chosen():
 
     page = markdown(made_up(output_n=25))
     names = [line.split('|')[1].strip() for line in page.splitlines() if line.startswith('| ')]
-    assert {'GGMotion, 10 out (t)', 'MSR-GCN (?)'} <= set(names) and not any(name.startswith('MotionDEQ') for name in names)
+    assert {'GGMotion, 10 out (t)', 'MSR-GCN (?)'} <= set(names)
+    assert not any(name.startswith('MotionDEQ') for name in names)
     assert 'The mark says how the epoch was chosen: (t) the best on the test set, (?) not said.' in page
     assert 'mean of 80, 160, 320, 400, 1000 ms alone: MotionDEQ (?) 32.42' in page
     six = markdown(made_up(SIX))

@@ -41,7 +41,8 @@ def cells(text, name):
 def published(method, action, label):
     with TABLE.open(newline='') as file:
         return next(float(row['mpjpe_mm']) for row in csv.DictReader(file)
-                    if (row['dataset'], row['method'], row['action'], row['label_ms']) == ('cmu', method, action, str(label)))
+                    if (row['dataset'], row['method'], row['action'], row['label_ms']) ==
+                    ('cmu', method, action, str(label)))
 
 
 def test_a_short_run_shows_the_first_four_labels_and_a_long_one_all_six():
@@ -53,7 +54,8 @@ def test_a_short_run_shows_the_first_four_labels_and_a_long_one_all_six():
 
 def test_frames_and_averages_of_the_summary():
     text = markdown(made_up())
-    assert cells(text, 'KSOF') == ['36.00', '38.00', '42.00', '44.00']  # mean of 10 i over 8 actions is 35, frames 1 3 7 9
+    # mean of 10 i over 8 actions is 35, frames 1 3 7 9
+    assert cells(text, 'KSOF') == ['36.00', '38.00', '42.00', '44.00']
     assert cells(text, 'KSOF, 7 actions (without running)') == ['35.29', '37.29', '41.29', '43.29']
     assert cells(text, 'KSOF, true mm (x 0.806)')[0] == f'{36 * DATASET.skeleton.mm_scale_to_true:.2f}'
 
@@ -79,18 +81,21 @@ def test_rows_of_another_protocol_are_marked_and_come_last():
 def test_the_three_files(tmp_path):
     results = made_up(('walking',), protocol='8')
     shown = write_all(results, tmp_path)
-    assert (tmp_path / 'results.md').read_text() == markdown(results) and numbers(shown) == numbers(markdown(results))
+    assert (tmp_path / 'results.md').read_text() == markdown(results)
+    assert numbers(shown) == numbers(markdown(results))
     assert (tmp_path / 'test_8_eval.csv').read_text().splitlines()[1].startswith('walking,0.0000,1.0000,2.0000')
     content = json_dict(results)
     assert content['missing_actions'] == [action for action in ACTIONS if action != 'walking']
     assert content['true_ms'][:2] == pytest.approx([16.67, 33.33]) and content['label_ms'][:2] == [40, 80]
     assert content['protocol'] == '8' and content['windows'] == {'walking': 5}
-    assert sorted(path.name for path in tmp_path.iterdir()) == ['results.json', 'results.md', 'test_8_eval.csv']
+    assert sorted(path.name for path in tmp_path.iterdir()) == ['results.json', 'results.md',
+                                                                'test_8_eval.csv']
 
 
 def test_synthetic_motion_is_called_that_once_and_compares_with_nothing_published():
     text = markdown(replace(made_up(), sample=True))
-    assert text.startswith('## KSOF on synthetic motion in the layout of CMU mocap') and text.count('synthetic') == 1
+    assert text.startswith('## KSOF on synthetic motion in the layout of CMU mocap')
+    assert text.count('synthetic') == 1
     assert 'PGBIG' in markdown(made_up()) and 'PGBIG' not in text and 'ublished rows' not in text
     assert 'synthetic' not in markdown(made_up())
 
@@ -104,9 +109,11 @@ def moving():
         return {action: [factor * error for error in errors] for action, errors in table.items()}
 
     names = (NETWORK, *BASELINES)
-    motion = {measure: {name: times(10 * k + j) for j, name in enumerate((*names, 'truth') if k == 2 else names)}
+    motion = {measure: {name: times(10 * k + j)
+                        for j, name in enumerate((*names, 'truth') if k == 2 else names)}
               for k, measure in enumerate(('acceleration error', 'bone-length error', 'acceleration'))}
-    return replace(results, methods={name: times(1) for name in (NETWORK, PREDICTED, *BASELINES)}, motion=motion,
+    return replace(results, methods={name: times(1) for name in (NETWORK, PREDICTED, *BASELINES)},
+                   motion=motion,
                    parameters=1_234_567)
 
 
@@ -128,7 +135,8 @@ def test_results_are_read_as_they_were_written_and_older_ones_without_motion(tmp
     file, results = tmp_path / 'results.json', moving()
     write_all(results, tmp_path)
     assert read_results(file) == results
-    older = {key: value for key, value in json.loads(file.read_text()).items() if key not in ('motion', 'parameters')}
+    older = {key: value for key, value in json.loads(file.read_text()).items()
+             if key not in ('motion', 'parameters')}
     file.write_text(json.dumps(older))
     assert read_results(file) == replace(results, motion={}, parameters=0)
 
@@ -147,7 +155,8 @@ def test_spoilt_motion_is_refused(tmp_path, spoil, said):
 
 
 def test_motion_over_some_actions_is_averaged_over_them():
-    some = over_actions(moving(), ('basketball', 'jumping'))  # the first and the fourth: errors 0 + f and 30 + f
+    # the first and the fourth: errors 0 + f and 30 + f
+    some = over_actions(moving(), ('basketball', 'jumping'))
     assert list(some.motion['acceleration']['truth']) == ['basketball', 'jumping', 'avg']
     assert some.motion['acceleration']['truth']['avg'] == [23 * (15.0 + f) for f in range(10)]
 

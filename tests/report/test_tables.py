@@ -10,7 +10,8 @@ def test_the_lowest_rival_of_each_column_is_marked():
     rows = [Row('a', [3.0, 2.0, None]), Row('b', [1.004, 4.0, 5.0]), Row('c', [1.0, None, None]),
             Row('of another kind', [0.5, 0.5, 0.5], rival=False)]
     lines = terminal([value_table([['label ms', '80', '160', '320']], rows)], 80).splitlines()
-    assert [line.split() for line in lines[2:5]] == [['a', '3.00', '2.00*', '-'], ['b', '1.00*', '4.00', '5.00'],
+    assert [line.split() for line in lines[2:5]] == [['a', '3.00', '2.00*', '-'],
+                                                     ['b', '1.00*', '4.00', '5.00'],
                                                      ['c', '1.00*', '-', '-']]
     assert '*' not in lines[5] and lines[6] == '* lowest error of those that compare'
     assert len({line.index('.') for line in lines[2:5]}) == 1, 'decimal points stand below each other'
@@ -20,7 +21,8 @@ def test_the_lowest_rival_of_each_column_is_marked():
 def test_a_page_stays_within_its_columns(columns):
     values = [100.25 + k for k in range(25)]
     heads = [['label ms', *(str(40 * k) for k in range(1, 26))]]
-    names = ['PGBIG, 25 out (t) [other protocol: all windows]', 'a_run_with_a_very_long_name_in10_out25_dct15_gcn4_d16', 'b']
+    names = ['PGBIG, 25 out (t) [other protocol: all windows]',
+             'a_run_with_a_very_long_name_in10_out25_dct15_gcn4_d16', 'b']
     wide = value_table(heads, [Row(name, values) for name in names])
     by_run = Table([['action', *names], ['walking', *['12.34'] * 3]], best=frozenset({(1, 2)}))
     text = terminal([Heading('A title ' * 12), 'Words ' * 60, wide, by_run, Notes(['A note ' * 30])], columns)
