@@ -123,7 +123,10 @@ def named_sources(pairs: list[str], files: list[BenchmarkFile],
 
 
 def convert_all(sources: dict[str, Source], bad: list[str]) -> dict[str, np.ndarray]:
-    """Converts trials to the rows of benchmark files. Those that are damaged are left out; the reasons go into `bad`."""
+    """Converts trials to the rows of benchmark files.
+
+    Those that are damaged are left out; the reasons go into `bad`.
+    """
     rows = {}
     with Progress(sources.items(), desc='converting', unit=' files') as bar:
         for name, source in bar:
@@ -151,16 +154,18 @@ def agrees(gaps: tuple[float, float]) -> bool:
     return gaps[0] <= ROTATION_TOLERANCE and gaps[1] <= POSITION_TOLERANCE
 
 
-def compare(files: list[BenchmarkFile], sources: dict[str, Source], rows: dict[str, np.ndarray], data: Path) -> None:
+def compare(files: list[BenchmarkFile], sources: dict[str, Source], rows: dict[str, np.ndarray],
+            data: Path) -> None:
     """Prints how far each file that is there differs from its trial."""
     there = [file.name for file in files if file.name in sources and (data / file.name).is_file()]
     for name in there:
         gaps = differences(rows[name], data / name)
-        print(f'{name}: {"agrees with" if agrees(gaps) else "DIFFERS from"} {sources[name].trial.trial}, by up to '
-              f'{gaps[0]:.1e} rad and {gaps[1]:.1e} units')
+        print(f'{name}: {"agrees with" if agrees(gaps) else "DIFFERS from"} {sources[name].trial.trial}, '
+              f'by up to {gaps[0]:.1e} rad and {gaps[1]:.1e} units')
 
 
-def write(files: list[BenchmarkFile], sources: dict[str, Source], rows: dict[str, np.ndarray], out: Path) -> None:
+def write(files: list[BenchmarkFile], sources: dict[str, Source], rows: dict[str, np.ndarray],
+          out: Path) -> None:
     """Writes every file that has a source.
 
     A file that is there already is left as it is.
@@ -170,8 +175,8 @@ def write(files: list[BenchmarkFile], sources: dict[str, Source], rows: dict[str
     for name in sorted(names, key=lambda name: not (out / name).exists()):  # what may stop us first
         if (out / name).exists():
             if not agrees(differences(rows[name], out / name)):
-                raise InputError(f'{out / name}: is there and differs from trial {sources[name].trial.trial}; move it away to '
-                                 'have it written again')
+                raise InputError(f'{out / name}: is there and differs from trial '
+                                 f'{sources[name].trial.trial}; move it away to have it written again')
             print(f'{out / name}: is there and agrees with {sources[name].trial.trial}: left as it is')
             continue
         (out / name).parent.mkdir(parents=True, exist_ok=True)

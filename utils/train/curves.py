@@ -47,7 +47,8 @@ class Curves:
                              '(pip install -r requirements-extra.txt)')
             except Exception as error:  # whatever a library does: no curve is worth a run
                 self.missing.add(library)
-                reason = getattr(error, 'strerror', None) or f'{type(error).__name__}: {error}'.split('\n')[0][:200]
+                first_line = f'{type(error).__name__}: {error}'.split('\n')[0]
+                reason = getattr(error, 'strerror', None) or first_line[:200]
                 log.warning('%s: no more %s in this run: %s', self.folder, what, reason)
 
     def draw(self, history: list[Epoch]) -> None:
