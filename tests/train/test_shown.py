@@ -1,6 +1,7 @@
 """What one sees while a run trains: lines in a file, a bar in a terminal, and how long is left."""
 import io
 import logging
+import os
 import signal
 import sys
 from datetime import datetime
@@ -21,11 +22,13 @@ class Terminal(io.StringIO):
     def isatty(self):
         return True
 
+    def fileno(self):
+        return -1
+
 
 @pytest.fixture
 def terminal(monkeypatch):
-    monkeypatch.setenv('COLUMNS', '80')
-    monkeypatch.setenv('LINES', '24')
+    monkeypatch.setattr(os, 'get_terminal_size', lambda *_: os.terminal_size((80, 24)))
     monkeypatch.setattr(sys, 'stderr', Terminal())
     return sys.stderr
 
