@@ -66,7 +66,8 @@ def train_epoch(state: TrainState, windows: Windows, settings: TrainSettings, *,
                 if network is not None:
                     distributed.average_norms(network)
             share = progress.step / steps
-            bar.bar_format = '{desc} {percentage:3.0f}%|{bar}| ' + (left(share) if left else '')
+            when = left(share).split(', ')[0] if left else ''  # the time of day has no room in 80 columns
+            bar.bar_format = '{desc} {percentage:3.0f}%|{bar}| ' + when
             bar.set_description_str(f'{title}  {training_errors(means)}', refresh=False)
             bar.update(progress.step * global_batch - bar.n)
             yield share
