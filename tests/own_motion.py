@@ -8,7 +8,8 @@ from utils.data.skeleton import CMU, H36M
 from utils.data.synthetic.actions import make_motion
 from utils.data.synthetic.body import H36M_BODY, THREEDPW_BODY, pose
 
-SIZES = {'input_n': 10, 'output_n': 6, 'dct_n': 8, 'num_gcn': 1, 'd_model': 2, 'dropout': 0.0, 'tcn_axis': 'time',
+SIZES = {'input_n': 10, 'output_n': 6, 'dct_n': 8, 'num_gcn': 1, 'd_model': 2, 'dropout': 0.0,
+         'tcn_axis': 'time',
          'topk': 'signed', 'wiring': 'released'}
 
 
@@ -31,7 +32,9 @@ def save_checkpoint(path, dataset):
 
 
 def bvh_text(rows, order='ZYX'):
-    """A benchmark file's motion as BVH, each joint's turns in one order; the root's as the recording means them."""
+    """A benchmark file's motion as BVH, each joint's turns in one order; the root's as the recording means
+    them.
+    """
     maps = rows[:, 3:].reshape(len(rows), -1, 3)
     z, x, y = Rotation.from_rotvec(maps[:, 0]).inv().as_euler('ZXY').T
     turns = {'Hips': Rotation.from_euler('ZYX', np.stack([z, y, x], -1))}
@@ -48,7 +51,8 @@ def bvh_text(rows, order='ZYX'):
         positions = ['Xposition', 'Yposition', 'Zposition'] if name == 'Hips' else []
         lines.extend([f'{pad}{"JOINT" if depth else "ROOT"} {name}', pad + '{', f'{pad}\t{offset}',
                       f'{pad}\tCHANNELS {len(positions + channels)} {" ".join(positions + channels)}'])
-        columns.append(turns.get(name, Rotation.from_rotvec(maps[:, joint]).inv()).as_euler(order, degrees=True))
+        columns.append(turns.get(name, Rotation.from_rotvec(maps[:, joint]).inv()).as_euler(order,
+                                                                                            degrees=True))
         for child, parent, *_ in CMU.rows:
             if parent == name:
                 add(child, depth + 1)
@@ -73,7 +77,8 @@ def some_positions(dataset, frames, fps, seed=3):
     skeleton = rest_skeleton(dataset)
     rng = np.random.default_rng(seed)
     time = np.arange(frames)[:, None, None] / fps
-    waves = 0.3 * np.sin(rng.uniform(1, 8, (len(skeleton.joints), 3)) * time + rng.uniform(0, 6, (len(skeleton.joints), 3)))
+    waves = 0.3 * np.sin(rng.uniform(1, 8, (len(skeleton.joints), 3)) * time
+                         + rng.uniform(0, 6, (len(skeleton.joints), 3)))
     waves[:, 0] = 0
     for name in ('LHipJoint', 'RHipJoint'):
         if name in skeleton.joints:
@@ -88,10 +93,13 @@ def rest_skeleton(dataset):
 
 # Recordings of invented motion on skeletons that are no model's own.
 
-MIXAMO = {'pelvis': 'Hips', 'spine1': 'Spine', 'spine2': 'Spine1', 'spine3': 'Spine2', 'neck': 'Neck', 'head': 'Head',
-          '*_collar': '*Shoulder', '*_shoulder': '*Arm', '*_elbow': '*ForeArm', '*_wrist': '*Hand', '*_hip': '*UpLeg',
+MIXAMO = {'pelvis': 'Hips', 'spine1': 'Spine', 'spine2': 'Spine1', 'spine3': 'Spine2', 'neck': 'Neck',
+          'head': 'Head',
+          '*_collar': '*Shoulder', '*_shoulder': '*Arm', '*_elbow': '*ForeArm', '*_wrist': '*Hand',
+          '*_hip': '*UpLeg',
           '*_knee': '*Leg', '*_ankle': '*Foot', '*_foot': '*ToeBase', '*_hand': '*HandMiddle1'}
-VIDEOPOSE = ('Hips', 'RightUpLeg', 'RightLeg', 'RightFoot', 'LeftUpLeg', 'LeftLeg', 'LeftFoot', 'Spine1', 'Neck', 'Head',
+VIDEOPOSE = ('Hips', 'RightUpLeg', 'RightLeg', 'RightFoot', 'LeftUpLeg', 'LeftLeg', 'LeftFoot', 'Spine1',
+             'Neck', 'Head',
              'HeadSite', 'LeftArm', 'LeftForeArm', 'LeftHand', 'RightArm', 'RightForeArm', 'RightHand')
 
 
@@ -115,7 +123,8 @@ def videopose_positions(seconds=3, fps=50, **which):
 
 def mixamo_name(joint):
     side = 'Left' if joint.startswith('left_') else 'Right'
-    return MIXAMO.get(joint) or MIXAMO[joint.replace('left_', '*_').replace('right_', '*_')].replace('*', side)
+    return MIXAMO.get(joint) or MIXAMO[joint.replace('left_', '*_').replace('right_', '*_')].replace('*',
+                                                                                                     side)
 
 
 def mixamo_bvh(seconds=3, fps=30, prefix='mixamorig:', order='ZXY', name_of=mixamo_name, **which):

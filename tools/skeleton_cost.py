@@ -1,4 +1,6 @@
-"""Measure what another skeleton costs: CMU test files turned into each, predicted, and compared with the files themselves."""
+"""Measure what another skeleton costs: CMU test files turned into each, predicted, and compared with the
+files themselves.
+"""
 import argparse
 import sys
 from collections.abc import Sequence
@@ -20,10 +22,12 @@ LABELS = (80, 160, 320, 400, 1000)
 
 def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = tool_parser(__doc__)
-    parser.add_argument('checkpoint', metavar='CHECKPOINT', type=Path, help='run folder or its name under checkpoint/')
+    parser.add_argument('checkpoint', metavar='CHECKPOINT', type=Path,
+                        help='run folder or its name under checkpoint/')
     parser.add_argument('data_dir', metavar='DATA', help='folder that holds cmu_mocap')
     parser.add_argument('--every', type=int, default=40, help='take every so many recorded frames one window')
-    parser.add_argument('--frames', type=int, help='predict so many; beyond the model\'s own number the prediction is fed back')
+    parser.add_argument('--frames', type=int, help='predict so many; beyond the model\'s own number the '
+                                                   'prediction is fed back')
     parser.add_argument('--direct', action='store_true', help='measure the files themselves alone')
     return parser.parse_args(argv)
 
@@ -32,16 +36,19 @@ def main(argv: Sequence[str] | None) -> None:
     arguments = parse_arguments(argv)
     predictor = load_predictor(arguments.checkpoint)
     if predictor.dataset != 'cmu':
-        raise InputError(f'{arguments.checkpoint}: is a {predictor.dataset} model; the skeletons are measured on CMU')
+        raise InputError(f'{arguments.checkpoint}: is a {predictor.dataset} model; the skeletons are '
+                         f'measured on CMU')
     if arguments.every < 1 or arguments.frames is not None and arguments.frames < 1:
         raise InputError('--every and --frames take 1 or more')
     root = find_root(arguments.data_dir, DATASET)
     files = sorted((root / 'test').glob('*/*_1.txt'))
     frames = arguments.frames or predictor.output_n
-    errors = measure(predictor, files, [] if arguments.direct else list(SKELETONS), every=arguments.every, frames=frames)
+    errors = measure(predictor, files, [] if arguments.direct else list(SKELETONS), every=arguments.every,
+                     frames=frames)
     known = CMU.label_ms(frames)
     columns = [label for label in LABELS if label in known]
-    print(f'{len(files)} test files, {errors["direct"].windows} windows; mm as the field counts them, at its labels')
+    print(f'{len(files)} test files, {errors["direct"].windows} windows; mm as the field counts them, at '
+          f'its labels')
     print('| skeleton | ' + ' | '.join(f'{label} ms' for label in columns) + ' |')
     print('|---|' + '---|' * len(columns))
     still = errors['direct'].standing_still

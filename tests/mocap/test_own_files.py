@@ -1,4 +1,6 @@
-"""Files as people have them: what is assumed is said, what cannot be meant is refused, and the reason is the right one."""
+"""Files as people have them: what is assumed is said, what cannot be meant is refused, and the reason is the
+right one.
+"""
 import shutil
 
 import numpy as np
@@ -58,7 +60,8 @@ def test_a_pace_that_no_person_has_is_noted(tmp_path):
 @pytest.mark.parametrize('change', [
     lambda text: text.replace('LeftHandIndex1', 'LFingers').replace('RightHandIndex1', 'RFingers'),
     lambda text: text.replace('JOINT ', 'JOINT mixamorig:').replace('ROOT ', 'ROOT mixamorig:'),
-    lambda text: text.replace('Hips', 'hips').replace('JOINT Left', 'JOINT left').replace('JOINT Right', 'JOINT RIGHT_'),
+    lambda text: text.replace('Hips', 'hips').replace('JOINT Left', 'JOINT left').replace('JOINT Right',
+                                                                                          'JOINT RIGHT_'),
     lambda text: text.replace('JOINT ', 'JOINT Person1_').replace('ROOT ', 'ROOT Person1_'),
 ])
 def test_spellings_of_cmus_names(trial, tmp_path, change):
@@ -75,7 +78,8 @@ def test_the_databases_own_bone_names(trial, tmp_path):
     (tmp_path / 'plain.bvh').write_text(plain)
     lines = [line.replace('ROOT Hips', 'ROOT root') for line in plain.splitlines()]
     bone_of = {joint: bone for bone, joint in JOINT_OF_BONE.items()}
-    lines = [f'JOINT {bone_of[line.split()[1]]}' if line.strip().startswith('JOINT') else line for line in lines]
+    lines = [f'JOINT {bone_of[line.split()[1]]}' if line.strip().startswith('JOINT') else line
+             for line in lines]
     (tmp_path / 'bones.bvh').write_text('\n'.join(lines))
     plain, bones = (read_motion(tmp_path / name, 'cmu') for name in ('plain.bvh', 'bones.bvh'))
     assert bones.table == 'cmu_bones' and bones.known.all() and np.allclose(plain.body, bones.body, atol=1e-9)
@@ -93,7 +97,8 @@ def test_mirrored_axes_are_refused_with_the_option_that_helps(tmp_path):
         assert np.allclose(back.body, right.body, atol=1e-6), name
 
 
-@pytest.mark.parametrize('up, columns', [('z', [[1, 0, 0], [0, 0, 1], [0, -1, 0]]), ('-y', [[1, 0, 0], [0, -1, 0], [0, 0, -1]])])
+@pytest.mark.parametrize('up, columns', [('z', [[1, 0, 0], [0, 0, 1], [0, -1, 0]]),
+                                         ('-y', [[1, 0, 0], [0, -1, 0], [0, 0, -1]])])
 def test_another_axis_up(up, columns):
     positions = smpl_positions()
     turned = positions @ np.array(columns, dtype=float)
@@ -101,11 +106,13 @@ def test_another_axis_up(up, columns):
     with pytest.raises(InputError, match=f'{up} points up.*add --up {up}'):
         motion_of_positions(turned, '3dpw', fps=30, units='m')
     expected = motion_of_positions(positions, '3dpw', fps=30, units='m')
-    assert np.allclose(motion_of_positions(turned, '3dpw', fps=30, units='m', up=up).body, expected.body, atol=1e-6)
+    assert np.allclose(motion_of_positions(turned, '3dpw', fps=30, units='m', up=up).body, expected.body,
+                       atol=1e-6)
     # CMU's poses are turned into the body anyway: the same prediction, and a note.
     noted_only = motion_of_positions(turned, 'cmu', fps=30, units='m')
     assert noted(noted_only, f'--up {up}')
-    assert np.allclose(noted_only.body, motion_of_positions(positions, 'cmu', fps=30, units='m').body, atol=1e-6)
+    assert np.allclose(noted_only.body, motion_of_positions(positions, 'cmu', fps=30, units='m').body,
+                       atol=1e-6)
 
 
 def test_a_person_who_lies_can_say_so():
@@ -158,14 +165,16 @@ def test_a_pelvis_turned_under_its_root(trial, tmp_path):
 def test_lengths_are_the_recorded_persons(trial, tmp_path):
     text = bvh_text(trial[1][1:])
     (tmp_path / 'a.bvh').write_text(text)
-    thorax = text.replace('JOINT Neck\n\t\t\t\t{\n\t\t\t\t\tOFFSET 0 0 0', 'JOINT Neck\n\t\t\t\t{\n\t\t\t\t\tOFFSET 0 2.1 0')
+    thorax = text.replace('JOINT Neck\n\t\t\t\t{\n\t\t\t\t\tOFFSET 0 0 0',
+                          'JOINT Neck\n\t\t\t\t{\n\t\t\t\t\tOFFSET 0 2.1 0')
     assert thorax != text
     (tmp_path / 'thorax.bvh').write_text(thorax)
     plain, other = (read_motion(tmp_path / name, 'cmu', units='asf') for name in ('a.bvh', 'thorax.bvh'))
     neck, chest = CMU.joints.index('Neck'), CMU.joints.index('Spine1')
     assert np.allclose(plain.body, other.body, atol=1e-6)  # the network's body has no such bone
     assert np.linalg.norm(plain.person[:, neck] - plain.person[:, chest], axis=-1).max() < 1e-6
-    assert np.linalg.norm(other.person[:, neck] - other.person[:, chest], axis=-1) == pytest.approx(118.5, abs=0.1)
+    assert np.linalg.norm(other.person[:, neck] - other.person[:, chest], axis=-1) == pytest.approx(118.5,
+                                                                                                    abs=0.1)
 
 
 def test_a_unit_is_assumed_from_the_size_and_said(tmp_path):
@@ -183,7 +192,8 @@ def test_a_unit_is_assumed_from_the_size_and_said(tmp_path):
 def test_spellings_of_bvh(trial, tmp_path):
     text = bvh_text(trial[1][1:])
     (tmp_path / 'plain.bvh').write_text(text)
-    spelled = text.replace('Frames: 41', 'Frames:41').replace('Frame Time: ', 'Frame Time:').replace('\n{', ' {', 1)
+    spelled = text.replace('Frames: 41', 'Frames:41').replace('Frame Time: ', 'Frame Time:').replace('\n{',
+                                                                                                     ' {', 1)
     (tmp_path / 'spelled.bvh').write_bytes(b'\xef\xbb\xbf' + spelled.replace('\n', '\r\n').encode())
     plain, other = (read_bvh(tmp_path / name) for name in ('plain.bvh', 'spelled.bvh'))
     assert list(plain.joints) == list(other.joints) and np.array_equal(plain.values, other.values) and plain.fps == other.fps
@@ -218,7 +228,8 @@ def test_damaged_bvh(trial, tmp_path, old, new, said):
 def test_a_joint_at_zero_in_single_frames_is_a_gap():
     positions = smpl_positions(1)
     positions[7, 20] = 0
-    with pytest.raises(InputError, match=r'frame 7: joint 20 lies at \(0, 0, 0\), but not in all frames: a gap'):
+    with pytest.raises(InputError, match=r'frame 7: joint 20 lies at \(0, 0, 0\), but not in all frames: a '
+                                         r'gap'):
         motion_of_positions(positions, 'cmu', fps=30, units='m')
     centred = smpl_positions(1)
     centred -= centred[:, :1]  # the root is at zero in all frames
@@ -252,7 +263,8 @@ def test_a_t_pose_in_row_0_is_known(trial, tmp_path):
 def test_capitals_and_a_missing_skeleton(trial, tmp_path):
     shutil.copy(trial[0] / '98.asf', tmp_path / '98.ASF')
     shutil.copy(trial[0] / '98_01.amc', tmp_path / '98_01.AMC')
-    assert np.array_equal(read_motion(tmp_path / '98_01.AMC', 'cmu').body, read_motion(trial[0] / '98_01.amc', 'cmu').body)
+    assert np.array_equal(read_motion(tmp_path / '98_01.AMC', 'cmu').body,
+                          read_motion(trial[0] / '98_01.amc', 'cmu').body)
     assert list(trial_paths(tmp_path)) == ['98_01']
     (tmp_path / '98.ASF').unlink()
     with pytest.raises(InputError, match='98.asf is neither beside it .* name one with --asf'):
@@ -285,9 +297,12 @@ def test_every_field_of_a_skeleton_is_used_or_checked(tmp_path):
 
 
 @pytest.mark.parametrize('old, new, said', [
-    ('dof rx ry rz', 'dof rx rx rz', 'each once'), ('axis XYZ\n   position', 'axis ZYX\n   position', 'root axis ZYX'),
-    ('position 0 0 0', 'position 0 1 0', 'root position 0 1 0'), ('orientation 0 0 0', 'orientation 0 90 0', 'root orientation'),
-    ('order TX TY TZ RX', 'order TX TY TZ RZ', 'root order'), ('lfemur ltibia', 'rfemur ltibia', 'ltibia hangs on rfemur'),
+    ('dof rx ry rz', 'dof rx rx rz', 'each once'),
+    ('axis XYZ\n   position', 'axis ZYX\n   position', 'root axis ZYX'),
+    ('position 0 0 0', 'position 0 1 0', 'root position 0 1 0'),
+    ('orientation 0 0 0', 'orientation 0 90 0', 'root orientation'),
+    ('order TX TY TZ RX', 'order TX TY TZ RZ', 'root order'),
+    ('lfemur ltibia', 'rfemur ltibia', 'ltibia hangs on rfemur'),
     ('id 2 ', 'id 1 ', 'one id'), ('limits (-180.0 180.0)\n', 'limits\n', 'expected two limits'),
     ('direction', 'directoin', 'no field of a bone'), ('  mass 1.0', '  mass x', 'mass'),
 ])

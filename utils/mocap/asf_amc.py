@@ -1,4 +1,6 @@
-"""Acclaim skeletons and motions (ASF/AMC) of the CMU motion capture database, and the benchmark's rows made of them."""
+"""Acclaim skeletons and motions (ASF/AMC) of the CMU motion capture database, and the benchmark's rows made
+of them.
+"""
 import codecs
 import re
 from collections.abc import Iterator
@@ -13,12 +15,16 @@ from utils.common.errors import InputError, check_not_pointer, reading
 from utils.data.skeleton import CMU
 
 INCH_MM = 25.4
-LARGEST = 1e6  # of all numbers in motion files: positions in any unit, turns in degrees that may count on past 360
+# Of all numbers in motion files: positions in any unit, turns in degrees that may count on past 360.
+LARGEST = 1e6
 ROOT_ORDER = ['TX', 'TY', 'TZ', 'RX', 'RY', 'RZ']
-# The bones of the database's skeletons; the benchmark names each by the joint that it turns. End sites have no bone.
+# The bones of the database's skeletons; the benchmark names each by the joint that it turns. End sites have
+# no bone.
 JOINT_OF_BONE = {
-    'lhipjoint': 'LHipJoint', 'lfemur': 'LeftUpLeg', 'ltibia': 'LeftLeg', 'lfoot': 'LeftFoot', 'ltoes': 'LeftToeBase',
-    'rhipjoint': 'RHipJoint', 'rfemur': 'RightUpLeg', 'rtibia': 'RightLeg', 'rfoot': 'RightFoot', 'rtoes': 'RightToeBase',
+    'lhipjoint': 'LHipJoint', 'lfemur': 'LeftUpLeg', 'ltibia': 'LeftLeg', 'lfoot': 'LeftFoot',
+    'ltoes': 'LeftToeBase',
+    'rhipjoint': 'RHipJoint', 'rfemur': 'RightUpLeg', 'rtibia': 'RightLeg', 'rfoot': 'RightFoot',
+    'rtoes': 'RightToeBase',
     'lowerback': 'LowerBack', 'upperback': 'Spine', 'thorax': 'Spine1',
     'lowerneck': 'Neck', 'upperneck': 'Neck1', 'head': 'Head',
     'lclavicle': 'LeftShoulder', 'lhumerus': 'LeftArm', 'lradius': 'LeftForeArm', 'lwrist': 'LeftHand',
@@ -33,8 +39,9 @@ T_POSE = {'LeftUpLeg': (0, 0, 21), 'RightUpLeg': (0, 0, -21), 'Neck': (16, 0, 0)
 
 @dataclass
 class Bone:
-    """direction: unit vector to the bone's end in the rest pose. length in ASF units. axis: the rotation C of its own
-    axes. turns: the axes 0, 1, 2 that its values in an AMC file turn about, in their order."""
+    """direction: unit vector to the bone's end in the rest pose. length in ASF units. axis: the rotation C of
+    its own axes. turns: the axes 0, 1, 2 that its values in an AMC file turn about, in their order.
+    """
 
     direction: tuple[float, ...]
     length: float
@@ -50,8 +57,10 @@ class Asf(NamedTuple):
 
 
 class Trial(NamedTuple):
-    """position: (F, 3) of the root in ASF units. root_degrees: (F, 3) turns about x, y, z: the root's rotation is
-    Rz Ry Rx. rotations: (F, 38, 3) exponential maps as the benchmark stores them, the root's zero."""
+    """position: (F, 3) of the root in ASF units. root_degrees: (F, 3) turns about x, y, z: the root's
+    rotation is Rz Ry Rx. rotations: (F, 38, 3) exponential maps as the benchmark stores them, the root's
+    zero.
+    """
 
     position: np.ndarray
     root_degrees: np.ndarray
@@ -59,7 +68,9 @@ class Trial(NamedTuple):
 
 
 def read_lines(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """Line numbers and words of a text file, without comments and blank lines. InputError if it cannot be read."""
+    """Line numbers and words of a text file, without comments and blank lines. InputError if it cannot be
+    read.
+    """
     with reading(path):
         raw = path.read_bytes()
     check_not_pointer(path, raw)
@@ -70,24 +81,29 @@ def read_lines(path: Path) -> Iterator[tuple[int, list[str]]]:
 
 
 def find_asf(amc: Path) -> Path:
-    """The skeleton {subject}.asf of {subject}_{trial}.amc, beside it or in the folder above. InputError if it is in neither."""
+    """The skeleton {subject}.asf of {subject}_{trial}.amc, beside it or in the folder above. InputError if it
+    is in neither.
+    """
     name = f'{amc.stem.split("_")[0]}.asf'
     with reading(amc.parent):
         for folder in (amc.parent, amc.parent.parent):
             for path in sorted(folder.iterdir()) if folder.is_dir() else []:
                 if path.name.lower() == name.lower() and path.is_file():
                     return path
-    raise InputError(f'{amc}: its skeleton {name} is neither beside it nor in the folder above: name one with --asf')
+    raise InputError(f'{amc}: its skeleton {name} is neither beside it nor in the folder above: name one '
+                     f'with --asf')
 
 
 TEXT_SECTIONS = (':version', ':name', ':documentation', ':skin')  # say nothing of the motion
 SECTIONS = (*TEXT_SECTIONS, ':units', ':root', ':bonedata', ':hierarchy')
-ROOT_FIELDS = {'order': ROOT_ORDER, 'axis': ['XYZ'], 'position': ['0', '0', '0'], 'orientation': ['0', '0', '0']}
+ROOT_FIELDS = {'order': ROOT_ORDER, 'axis': ['XYZ'], 'position': ['0', '0', '0'],
+               'orientation': ['0', '0', '0']}
 BONE_FIELDS = ('id', 'name', 'direction', 'length', 'axis', 'dof', 'limits', 'bodymass', 'cofmass')
 
 
 def read_asf(path: Path) -> Asf:
-    """Reads the skeleton in an ASF file of the CMU database. Every field is used or compared with the database's own.
+    """Reads the skeleton in an ASF file of the CMU database. Every field is used or compared with the
+    database's own.
 
     InputError with the line where the file is damaged or of another kind.
     """
@@ -101,7 +117,8 @@ def read_asf(path: Path) -> Asf:
         try:
             if key.startswith(':'):
                 if key not in SECTIONS or in_block or key in seen:
-                    raise ValueError('no section of an ASF file, one a second time, or before the end of a block')
+                    raise ValueError('no section of an ASF file, one a second time, or before the end of a '
+                                     'block')
                 section = key
                 seen.append(key)
             elif section in TEXT_SECTIONS:
@@ -126,7 +143,8 @@ def read_asf(path: Path) -> Asf:
             raise InputError(f'{path}: line {number}: {key[:40]}: {error}') from None
     bones = {block['name'][0]: bone_of(block) for block in blocks if 'name' in block}
     check_complete(path, bones, blocks, parents, in_block)
-    for name, fields, all_fields in ((':units', units, ('mass', 'length', 'angle')), (':root', root, tuple(ROOT_FIELDS))):
+    for name, fields, all_fields in ((':units', units, ('mass', 'length', 'angle')),
+                                     (':root', root, tuple(ROOT_FIELDS))):
         for field in all_fields:
             if field not in fields:
                 raise InputError(f'{path}: {name} has no {field}')
@@ -148,13 +166,15 @@ def read_unit(key: str, values: list[str], units: dict[str, str]) -> str:
 
 
 def read_root_field(key: str, values: list[str], root: dict[str, list[str]]) -> list[str]:
-    """Checks one line of :root, which all skeletons of the database have alike. ValueError if it is another."""
+    """Checks one line of :root, which all skeletons of the database have alike. ValueError if it is another.
+    """
     if key in root or key not in ROOT_FIELDS:
         raise ValueError('twice, or no field of :root')
     expected = ROOT_FIELDS[key]
     same = finite(values, 3) == [0, 0, 0] if key in ('position', 'orientation') else values == expected
     if not same:
-        raise ValueError(f'root {key} {" ".join(values)[:60]}, expected {" ".join(expected)} as in the CMU database')
+        raise ValueError(f'root {key} {" ".join(values)[:60]}, expected {" ".join(expected)} as in the CMU '
+                         f'database')
     return values
 
 
@@ -204,7 +224,8 @@ def check_bone(block: dict[str, list[str]]) -> None:
         if field not in block:
             raise ValueError(f'the bone that ends here has no {field}')
     if len(block.get('dof', [])) != len(block.get('limits', [])):
-        raise ValueError(f'{block["name"][0]} turns about {len(block.get("dof", []))} axes and has limits for '
+        raise ValueError(f'{block["name"][0]} turns about {len(block.get("dof", []))} axes and has limits '
+                         f'for '
                          f'{len(block.get("limits", []))}')
 
 
@@ -233,14 +254,17 @@ def parent_bone(bone: str) -> str | None:
     return next((name for name, own in JOINT_OF_BONE.items() if own == joint), 'root')
 
 
-def check_complete(path: Path, bones: dict[str, Bone], blocks: list[dict[str, list[str]]], parents: dict[str, str],
+def check_complete(path: Path, bones: dict[str, Bone], blocks: list[dict[str, list[str]]],
+                   parents: dict[str, str],
                    in_block: bool) -> None:
     """InputError if a bone is missing, there twice, or not in the hierarchy."""
     for name in JOINT_OF_BONE:
         if name not in bones:
-            raise InputError(f'{path}: bone {name} is not there: damaged, or not a skeleton of the CMU database')
+            raise InputError(f'{path}: bone {name} is not there: damaged, or not a skeleton of the CMU '
+                             f'database')
     if in_block or len(parents) != len(JOINT_OF_BONE):
-        raise InputError(f'{path}: the hierarchy is cut off: it names {len(parents)} bones of {len(JOINT_OF_BONE)}')
+        raise InputError(f'{path}: the hierarchy is cut off: it names {len(parents)} bones of '
+                         f'{len(JOINT_OF_BONE)}')
     ids = [float(block['id'][0]) for block in blocks if 'id' in block]
     if len(blocks) != len(bones) or len(set(ids)) != len(blocks):
         raise InputError(f'{path}: two bones have one name or one id')
@@ -269,12 +293,14 @@ def read_amc(path: Path, asf: Asf) -> Trial:
         elif key.isascii() and key.isdigit() and not words:
             check_frame(path, number, values, frame)
             if frame and key != str(last + 1):
-                raise InputError(f'{path}: line {number}: frame {key[:20]} follows frame {last}: a gap in the recording')
+                raise InputError(f'{path}: line {number}: frame {key[:20]} follows frame {last}: a gap in '
+                                 f'the recording')
             frame, last = frame + 1, int(key[:20])
         elif key not in counts:
             raise InputError(f'{path}: line {number}: {key}: the skeleton has no such bone that moves')
         elif len(values[key]) != frame - 1:
-            raise InputError(f'{path}: line {number}: {key}: twice in one frame, or before the first frame\'s number')
+            raise InputError(f'{path}: line {number}: {key}: twice in one frame, or before the first '
+                             f'frame\'s number')
         else:
             try:
                 values[key].append(finite(words, counts[key]))
@@ -284,7 +310,8 @@ def read_amc(path: Path, asf: Asf) -> Trial:
     if not frame:
         raise InputError(f'{path}: holds no frame')
     root = np.array(values['root'])
-    return Trial(root[:, :3], root[:, 3:], bone_rotations(asf, {name: np.array(values[name]) for name in counts}))
+    return Trial(root[:, :3], root[:, 3:], bone_rotations(asf,
+                                                          {name: np.array(values[name]) for name in counts}))
 
 
 def check_frame(path: Path, number: int, values: dict[str, list[list[float]]], frame: int) -> None:
@@ -295,7 +322,9 @@ def check_frame(path: Path, number: int, values: dict[str, list[list[float]]], f
 
 
 def bone_rotations(asf: Asf, values: dict[str, np.ndarray]) -> np.ndarray:
-    """(F, 38, 3) exponential maps of the transposed bone rotations C Rz Ry Rx C^T; the root's and the end sites' are zero."""
+    """(F, 38, 3) exponential maps of the transposed bone rotations C Rz Ry Rx C^T; the root's and the end
+    sites' are zero.
+    """
     rotations = np.zeros((len(values['root']), len(CMU.joints), 3))
     for name, joint in JOINT_OF_BONE.items():
         bone = asf.bones[name]
@@ -310,12 +339,13 @@ def bone_rotations(asf: Asf, values: dict[str, np.ndarray]) -> np.ndarray:
 def benchmark_rows(trial: Trial) -> np.ndarray:
     """(F + 1, 117) rows of a benchmark file: the T-pose at the first frame's place, then the motion.
 
-    The benchmark puts the root's turns together as Rz Rx Ry where the recording means Rz Ry Rx. Nobody noticed, because
-    everyone drops the root's rotation; it is kept here so that the files are the same.
+    The benchmark puts the root's turns together as Rz Rx Ry where the recording means Rz Ry Rx. Nobody
+    noticed, because everyone drops the root's rotation; it is kept here so that the files are the same.
     """
     rotations = np.concatenate([np.zeros((1, *trial.rotations.shape[1:])), trial.rotations])
     for joint, degrees in T_POSE.items():
         rotations[0, CMU.joints.index(joint)] = np.deg2rad(degrees)
-    rotations[1:, 0] = Rotation.from_euler('ZXY', trial.root_degrees[:, [2, 0, 1]], degrees=True).inv().as_rotvec()
+    rotations[1:, 0] = Rotation.from_euler('ZXY', trial.root_degrees[:, [2, 0, 1]],
+                                           degrees=True).inv().as_rotvec()
     position = np.concatenate([trial.position[:1], trial.position])
     return np.concatenate([position, rotations.reshape(len(rotations), -1)], axis=1)

@@ -7,11 +7,14 @@ from utils.data.kinematics import joint_positions
 from utils.data.skeleton import Skeleton
 from utils.mocap.joints import model_joints
 
-UP = {'y': (0, 0, 0), '-y': (180, 0, 0), 'z': (-90, 0, 0), '-z': (90, 0, 0), 'x': (0, 0, 90), '-x': (0, 0, -90)}  # turns, x y z
+UP = {'y': (0, 0, 0), '-y': (180, 0, 0), 'z': (-90, 0, 0), '-z': (90, 0, 0), 'x': (0, 0, 90),
+      '-x': (0, 0, -90)}  # turns, x y z
 # Joints that turn with the root and nothing else; they tell how the body is turned.
 ANCHORS = {'h36m': ('right_hip', 'left_hip', 'lower_back'), 'cmu': ('left_hip', 'right_hip')}
-# How far the way from root to neck leans forward in the body's frame. CMU: 4 degrees, the median of the 28 training files
-# of the benchmark (standard deviation 8 over all frames, 1 to 10 within a file). Human3.6M: upright by its rest pose.
+# How far the way from root to neck leans forward in the body's frame. CMU: 4 degrees, the median of the 28
+# training files
+# of the benchmark (standard deviation 8 over all frames, 1 to 10 within a file). Human3.6M: upright by its
+# rest pose.
 TRUNK_PITCH_DEGREES = {'cmu': 4.0, 'h36m': 0.0, '3dpw': 0.0}
 BENT_KNEE = 0.07  # a knee this far off the line from hip to ankle, in legs' lengths, shows where the front is
 
@@ -38,7 +41,8 @@ def trunk_frames(centred: dict[str, np.ndarray], dataset: str) -> Rotation:
     across = trunk - np.sum(trunk * left, axis=-1, keepdims=True) * left
     flat = (np.linalg.norm(across, axis=-1) < 0.2) | (np.linalg.norm(left, axis=-1) < 0.5)
     if flat.any():
-        raise InputError(f'frame {flat.argmax()}: hips and neck lie on one line with the root, so it cannot be told how the '
+        raise InputError(f'frame {flat.argmax()}: hips and neck lie on one line with the root, so it cannot '
+                         f'be told how the '
                          'body is turned')
     across = unit(across)
     ahead, lean = np.cross(left, across), np.deg2rad(TRUNK_PITCH_DEGREES[dataset])
@@ -47,10 +51,12 @@ def trunk_frames(centred: dict[str, np.ndarray], dataset: str) -> Rotation:
 
 
 def anchored(centred: dict[str, np.ndarray], dataset: str, skeleton: Skeleton) -> Rotation | None:
-    """Returns (F,) rotations of the body by the dataset's own anchors: the least-squares fit of their directions.
+    """Returns (F,) rotations of the body by the dataset's own anchors: the least-squares fit of their
+    directions.
 
-    On the benchmark's own poses this is exact. None where the anchors lie on one line with the root, or where they are
-    not as far apart as on the skeleton: of Human3.6M, a lower back that coincides with the root tells nothing.
+    On the benchmark's own poses this is exact. None where the anchors lie on one line with the root, or where
+    they are not as far apart as on the skeleton: of Human3.6M, a lower back that coincides with the root
+    tells nothing.
     """
     names = ANCHORS[dataset]
     if not all(name in centred for name in names):
@@ -67,11 +73,13 @@ def anchored(centred: dict[str, np.ndarray], dataset: str, skeleton: Skeleton) -
     return Rotation.concatenate([Rotation.align_vectors(frame, rest)[0] for frame in directions])
 
 
-def check_axes(centred: dict[str, np.ndarray], frames: Rotation, *, keeps_rotation: bool, given: bool) -> tuple[str, ...]:
-    """Compares a recording with how people are built: toes are ahead of ankles, knees bend forward, necks are on top.
+def check_axes(centred: dict[str, np.ndarray], frames: Rotation, *, keeps_rotation: bool,
+               given: bool) -> tuple[str, ...]:
+    """Compares a recording with how people are built: toes are ahead of ankles, knees bend forward, necks are
+    on top.
 
-    keeps_rotation: the model takes the world's up as it is. given: the user said which axis is up. Returns notes.
-    InputError where the whole recording speaks against its axes.
+    keeps_rotation: the model takes the world's up as it is. given: the user said which axis is up. Returns
+    notes. InputError where the whole recording speaks against its axes.
     """
     front = frames.apply(np.tile([0.0, 0.0, 1.0], (len(frames), 1)))
     ahead = [np.sum(unit(centred[f'{side}_foot'] - centred[f'{side}_ankle']) * front, axis=-1)
@@ -95,6 +103,7 @@ def check_axes(centred: dict[str, np.ndarray], frames: Rotation, *, keeps_rotati
     if name == 'y' or abs(upward[axis]) < 0.8:
         return ()
     if keeps_rotation:
-        raise InputError(f'{name} points up, and this model takes poses with y up: add --up {name}, or --up y if the person '
+        raise InputError(f'{name} points up, and this model takes poses with y up: add --up {name}, or --up '
+                         f'y if the person '
                          'lies')
     return (f'{name} points up: add --up {name} to have what is written upright',)

@@ -13,7 +13,8 @@ END = '_EndSite'  # an end site is named like its joint, with this at the end
 
 
 class Joint(NamedTuple):
-    """channels as the file names them (such as Zrotation), in its order; first: the column of the first one."""
+    """channels as the file names them (such as Zrotation), in its order; first: the column of the first one.
+    """
 
     parent: str | None
     offset: np.ndarray
@@ -34,16 +35,21 @@ class Bvh(NamedTuple):
     notes: tuple[str, ...]
 
     def rotation(self, name: str) -> Rotation:
-        """(F,) rotations of a joint relative to its parent; column vectors: the first channel is the outermost turn."""
+        """(F,) rotations of a joint relative to its parent; column vectors: the first channel is the
+        outermost turn.
+        """
         joint = self.joints[name]
-        turns = [(channel[0], joint.first + k) for k, channel in enumerate(joint.channels) if channel.endswith('rotation')]
+        turns = [(channel[0], joint.first + k) for k,
+                 channel in enumerate(joint.channels) if channel.endswith('rotation')]
         if not turns:
             return Rotation.identity(len(self.values))
         degrees = self.values[:, [column for _, column in turns]]
         return Rotation.from_euler(''.join(axis for axis, _ in turns), degrees, degrees=True)
 
     def position(self, name: str) -> np.ndarray:
-        """(F, 3) position of a joint in its parent's frame: its position channels, its rest offset along axes without one."""
+        """(F, 3) position of a joint in its parent's frame: its position channels, its rest offset along axes
+        without one.
+        """
         joint = self.joints[name]
         position = np.tile(joint.offset, (len(self.values), 1))
         for k, channel in enumerate(joint.channels):
@@ -52,7 +58,9 @@ class Bvh(NamedTuple):
         return position
 
     def positions(self) -> np.ndarray:
-        """Computes the positions of all joints in the world, (F, J, 3) in the file's units (forward kinematics)."""
+        """Computes the positions of all joints in the world, (F, J, 3) in the file's units (forward
+        kinematics).
+        """
         turned: dict[str, np.ndarray] = {}  # joint -> (F, 3, 3) from its frame to the world's
         placed: dict[str, np.ndarray] = {}
         for name, joint in self.joints.items():
@@ -75,7 +83,8 @@ def read_bvh(path: Path) -> Bvh:
     for number, words in read_lines(path):
         try:
             if time and len(frames) == expected:
-                notes.append(f'line {number} and what follows is left out: the file announces {expected} frames')
+                notes.append(f'line {number} and what follows is left out: the file announces {expected} '
+                             f'frames')
                 break
             if time:
                 frames.append(finite(words, columns))
@@ -90,7 +99,8 @@ def read_bvh(path: Path) -> Bvh:
                     raise ValueError('expected Frames: or Frame Time:')
             elif words[0] == 'MOTION':
                 if open_blocks:
-                    raise ValueError(f'the braces of {open_blocks[-1]} are not closed: the hierarchy is cut off')
+                    raise ValueError(f'the braces of {open_blocks[-1]} are not closed: the hierarchy is cut '
+                                     f'off')
                 in_motion = True
             else:
                 for own in split_braces(words):
@@ -99,10 +109,12 @@ def read_bvh(path: Path) -> Bvh:
             reason = str(error) if isinstance(error, ValueError) else 'incomplete or out of place'
             raise InputError(f'{path}: line {number}: {words[0][:40]}: {reason}') from None
     if not joints or not time:
-        raise InputError(f'{path}: no {"joints" if not joints else "Frame Time"} in it: not a BVH file, or cut off')
+        raise InputError(f'{path}: no {"joints" if not joints else "Frame Time"} in it: not a BVH file, or '
+                         f'cut off')
     if len(frames) < max(expected, 1):
         raise InputError(f'{path}: cut off: {len(frames)} frames of the {max(expected, 0)} that it announces')
-    return Bvh(joints, round(1 / float(time), 2), time, np.array(frames), tuple(notes))  # 0.0083333 s means 120 Hz
+    return Bvh(joints, round(1 / float(time), 2), time, np.array(frames),
+               tuple(notes))  # 0.0083333 s means 120 Hz
 
 
 def duration(seconds: float) -> float:
@@ -130,14 +142,18 @@ def split_braces(words: list[str]) -> list[list[str]]:
     return [line for line in lines if line]
 
 
-def read_hierarchy_line(words: list[str], joints: dict[str, Joint], open_blocks: list[str], columns: int) -> int:
-    """Take one line of the hierarchy; returns how many channels it adds. ValueError on what is not understood."""
+def read_hierarchy_line(words: list[str], joints: dict[str, Joint], open_blocks: list[str],
+                        columns: int) -> int:
+    """Take one line of the hierarchy; returns how many channels it adds. ValueError on what is not
+    understood.
+    """
     key = words[0]
     if key == '}':
         open_blocks.pop()
     elif key in ('ROOT', 'JOINT'):
         name = ' '.join(words[1:])
-        if not name or name in joints or (key == 'ROOT') != (not joints) or (key == 'JOINT' and not open_blocks):
+        out_of_place = (key == 'ROOT') != (not joints) or (key == 'JOINT' and not open_blocks)
+        if not name or name in joints or out_of_place:
             raise ValueError(f'{name or "no name"}: not a joint\'s place, or a name a second time')
         joints[name] = Joint(open_blocks[-1] if open_blocks else None, np.zeros(3), (), columns)
         open_blocks.append(name)
@@ -152,12 +168,15 @@ def read_hierarchy_line(words: list[str], joints: dict[str, Joint], open_blocks:
         channels = tuple(words[2:])
         if END in open_blocks[-1] or joints[open_blocks[-1]].channels:
             raise ValueError(f'{open_blocks[-1]} has channels already, or is an end site')
-        if len(channels) != whole(words[1]) or any(c[0] not in 'XYZ' or c[1:] not in ('position', 'rotation') for c in channels):
-            raise ValueError(f'{" ".join(words[1:])[:80]}: expected a number of channels, then so many like Xposition or '
+        if len(channels) != whole(words[1]) or any(c[0] not in 'XYZ' or c[1:] not in ('position', 'rotation')
+                                                   for c in channels):
+            raise ValueError(f'{" ".join(words[1:])[:80]}: expected a number of channels, then so many like '
+                             f'Xposition or '
                              'Zrotation')
         turns = [channel for channel in channels if channel.endswith('rotation')]
         if len(turns) > 3 or any(a == b for a, b in itertools.pairwise(turns)):
-            raise ValueError(f'{" ".join(turns)[:80]}: expected up to three turns, no two about the same axis in a row')
+            raise ValueError(f'{" ".join(turns)[:80]}: expected up to three turns, no two about the same '
+                             f'axis in a row')
         joints[open_blocks[-1]] = joints[open_blocks[-1]]._replace(channels=channels, first=columns)
         return len(channels)
     elif key not in ('HIERARCHY', '{'):

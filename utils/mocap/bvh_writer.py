@@ -13,9 +13,9 @@ END_SHARE = 0.1  # an end site lies this share of its joint's bone farther on: i
 def bvh_text(poses: np.ndarray, skeleton: Skeleton, fps: float) -> str:
     """Returns the text of a BVH file in centimetres.
 
-    poses: (F, J, 3) mm of all joints of the skeleton, upright along y. A network's bones change their length a little, so
-    every joint has position channels; its turn points the bone at its first child. Rest offsets have the bones' mean
-    lengths along the skeleton's own rest directions.
+    poses: (F, J, 3) mm of all joints of the skeleton, upright along y. A network's bones change their length
+    a little, so every joint has position channels; its turn points the bone at its first child. Rest offsets
+    have the bones' mean lengths along the skeleton's own rest directions.
     """
     rest = rest_lengths(poses, skeleton) / MM_PER_UNIT
     columns, turns = [], frames_of_joints(poses, skeleton)
@@ -27,7 +27,8 @@ def bvh_text(poses: np.ndarray, skeleton: Skeleton, fps: float) -> str:
         columns += [place / MM_PER_UNIT, Rotation.from_matrix(turn).as_euler('ZYX', degrees=True)]
     lines = ['HIERARCHY']
     order = write_joint(lines, skeleton, rest, 0, 0)
-    values = np.concatenate([np.concatenate(columns[2 * joint: 2 * joint + 2], axis=1) for joint in order], axis=1)
+    values = np.concatenate([np.concatenate(columns[2 * joint: 2 * joint + 2], axis=1) for joint in order],
+                            axis=1)
     lines += ['MOTION', f'Frames: {len(poses)}', f'Frame Time: {1 / fps:.7f}']
     lines += [' '.join(f'{value:.6f}' for value in row) for row in values]
     return '\n'.join(lines) + '\n'
@@ -40,14 +41,17 @@ def rest_lengths(poses: np.ndarray, skeleton: Skeleton) -> np.ndarray:
     for joint, parent in enumerate(skeleton.parents):
         length = np.linalg.norm(rest[joint])
         if parent >= 0 and length > 1e-6:
-            scaled[joint] = rest[joint] * np.linalg.norm(poses[:, joint] - poses[:, parent], axis=-1).mean() / length
+            mean = np.linalg.norm(poses[:, joint] - poses[:, parent], axis=-1).mean()
+            scaled[joint] = rest[joint] * mean / length
         elif parent >= 0:  # the skeleton has no such bone, the person has
             scaled[joint] = (poses[:, joint] - poses[:, parent]).mean(0)
     return scaled
 
 
 def frames_of_joints(poses: np.ndarray, skeleton: Skeleton) -> list[np.ndarray]:
-    """Returns for each joint its turn from the rest pose, (F, 3, 3): as the joint above, then on to its first child."""
+    """Returns for each joint its turn from the rest pose, (F, 3, 3): as the joint above, then on to its first
+    child.
+    """
     rest = rest_offsets(skeleton)
     turns = [np.tile(np.eye(3), (len(poses), 1, 1))]
     for joint in range(1, len(skeleton.parents)):
@@ -64,7 +68,9 @@ def frames_of_joints(poses: np.ndarray, skeleton: Skeleton) -> list[np.ndarray]:
 
 
 def write_joint(lines: list[str], skeleton: Skeleton, rest: np.ndarray, joint: int, depth: int) -> list[int]:
-    """Appends a joint's block and its children's to the hierarchy. Returns the joints in the order of their channels."""
+    """Appends a joint's block and its children's to the hierarchy. Returns the joints in the order of their
+    channels.
+    """
     pad = '\t' * depth
 
     def offset(vector: np.ndarray) -> str:
@@ -77,6 +83,7 @@ def write_joint(lines: list[str], skeleton: Skeleton, rest: np.ndarray, joint: i
     for child in children:
         order += write_joint(lines, skeleton, rest, child, depth + 1)
     if not children:
-        lines += [f'{pad}\tEnd Site', f'{pad}\t{{', f'{pad}\t\t{offset(END_SHARE * rest[joint])}', f'{pad}\t}}']
+        lines += [f'{pad}\tEnd Site', f'{pad}\t{{', f'{pad}\t\t{offset(END_SHARE * rest[joint])}',
+                  f'{pad}\t}}']
     lines.append(f'{pad}}}')
     return order

@@ -16,7 +16,8 @@ POSITION_TOLERANCE = 1.5e-4  # ASF units: the benchmark's positions are rounded 
 
 @dataclass(frozen=True)
 class BenchmarkFile:
-    """One of the benchmark's 48 files. rows and start (the root's position in its first row) where a copy is known.
+    """One of the benchmark's 48 files. rows and start (the root's position in its first row) where a copy is
+    known.
 
     trial: from the database's list of trials, in order, where that names them; else an empty text.
     """
@@ -57,7 +58,9 @@ def benchmark_files() -> list[BenchmarkFile]:
 
 
 def trial_paths(folder: Path) -> dict[str, Path]:
-    """Lists every {subject}_{trial}.amc (or .AMC) below a folder by its trial's name; the first one of several."""
+    """Lists every {subject}_{trial}.amc (or .AMC) below a folder by its trial's name; the first one of
+    several.
+    """
     paths: dict[str, Path] = {}
     for path in sorted(folder.rglob('*')):
         match = re.fullmatch(r'0*(\d+)_0*(\d+)', path.stem)
@@ -71,7 +74,9 @@ def trial_name(subject: str, trial: str) -> str:
 
 
 def open_trial(name: str, amc: Path) -> TrialFile:
-    """Count a trial's frames and find its skeleton, without parsing it. InputError where either is not to be had."""
+    """Count a trial's frames and find its skeleton, without parsing it. InputError where either is not to be
+    had.
+    """
     asf = find_asf(amc)
     with reading(amc):
         roots = re.findall(rb'^root\s+(.*)', amc.read_bytes(), re.MULTILINE)
@@ -83,7 +88,9 @@ def open_trial(name: str, amc: Path) -> TrialFile:
 
 
 def same_content(file: BenchmarkFile, trial: TrialFile) -> bool:
-    """Whether a trial has a benchmark file's number of frames (one less than rows: the T-pose) and its first position."""
+    """Whether a trial has a benchmark file's number of frames (one less than rows: the T-pose) and its first
+    position.
+    """
     return (file.rows == trial.frames + 1 and len(trial.start) == 3
             and max(abs(a - b) for a, b in zip(file.start, trial.start, strict=True)) < POSITION_TOLERANCE)
 
@@ -91,8 +98,8 @@ def same_content(file: BenchmarkFile, trial: TrialFile) -> bool:
 def find_sources(files: list[BenchmarkFile], trials: Iterable[TrialFile]) -> dict[str, Source]:
     """The trial behind each benchmark file: by content, or by the list where no copy of the file is known.
 
-    The list says which trials an action has, not in which order they became files; taking them in order is dropped for
-    an action as soon as a file whose content is known shows another order.
+    The list says which trials an action has, not in which order they became files; taking them in order is
+    dropped for an action as soon as a file whose content is known shows another order.
     """
     by_name = {trial.trial: trial for trial in trials}
     found: dict[str, Source] = {}
@@ -105,6 +112,7 @@ def find_sources(files: list[BenchmarkFile], trials: Iterable[TrialFile]) -> dic
     disproved = {file.action for file in files
                  if file.name in found and file.trial and found[file.name].trial.trial != file.trial}
     for file in files:
-        if file.rows is None and file.trial in by_name and file.trial not in used and file.action not in disproved:
+        free = file.trial in by_name and file.trial not in used
+        if file.rows is None and free and file.action not in disproved:
             found[file.name] = Source(by_name[file.trial], 'order in the list')
     return found

@@ -10,9 +10,11 @@ import numpy as np
 from utils.common.errors import InputError, reading
 
 TABLES = Path(__file__).with_name('joints.csv')
-MODEL_TABLE = {'cmu': 'cmu', 'h36m': 'h36m', '3dpw': 'smpl24'}  # the joints of each dataset's skeleton, in its order
+# The joints of each dataset's skeleton, in its order.
+MODEL_TABLE = {'cmu': 'cmu', 'h36m': 'h36m', '3dpw': 'smpl24'}
 NAMED_TABLES = ('cmu', 'cmu_bones', 'mixamo', 'humanik', 'rokoko', 'lafan1', 'bandai', 'smpl24', 'h36m')
-ORDERED_TABLES = {38: ('cmu',), 32: ('h36m',), 24: ('smpl24',), 22: ('smpl22',), 17: ('h36m17', 'coco17')}  # by joints
+ORDERED_TABLES = {38: ('cmu',), 32: ('h36m',), 24: ('smpl24',), 22: ('smpl22',),
+                  17: ('h36m17', 'coco17')}  # by joints
 LEFT_SIDE = ('hip', 'knee', 'ankle', 'shoulder', 'elbow', 'wrist')
 # Without these joints nobody's pose is known. Every other joint can be placed.
 REQUIRED = ('pelvis', 'neck', *(f'{side}_{joint}' for joint in LEFT_SIDE for side in ('left', 'right')))
@@ -42,7 +44,8 @@ def model_joints(dataset: str) -> tuple[str, ...]:
 
 
 def read_table(path: Path) -> Table:
-    """Reads a person's own table: a CSV file with the columns name and joint. InputError where it is damaged."""
+    """Reads a person's own table: a CSV file with the columns name and joint. InputError where it is damaged.
+    """
     with reading(path):
         text = path.read_text(encoding='utf-8-sig', errors='replace')
     rows = list(csv.reader(text.splitlines()))
@@ -54,7 +57,8 @@ def read_table(path: Path) -> Table:
             continue
         name, joint = (word.strip() for word in row) if len(row) == 2 else ('', '')
         if not name or joint not in body_joints():
-            raise InputError(f'{path}: line {number}: expected NAME,JOINT; joints are {", ".join(sorted(body_joints()))}')
+            raise InputError(f'{path}: line {number}: expected NAME,JOINT; joints are '
+                             f'{", ".join(sorted(body_joints()))}')
         if name in own:
             raise InputError(f'{path}: line {number}: {name[:40]} a second time')
         own[name] = joint
@@ -62,7 +66,8 @@ def read_table(path: Path) -> Table:
 
 
 def simple(name: str) -> str:
-    """Returns a name in lower case, without a prefix such as mixamorig: and without spaces and punctuation."""
+    """Returns a name in lower case, without a prefix such as mixamorig: and without spaces and punctuation.
+    """
     return re.sub(r'[^a-z0-9+]', '', re.sub(r'.*[:|]', '', name).lower())
 
 
@@ -70,15 +75,16 @@ def without_prefix(names: Sequence[str]) -> list[str]:
     """Cuts off what all names begin with, where it is a prefix such as mixamorig or Model_."""
     plain = [simple(name) for name in names]
     first, last = min(plain), max(plain)
-    length = next((k for k, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), min(len(first), len(last)))
+    length = next((k for k, (a, b) in enumerate(zip(first, last, strict=False)) if a != b),
+                  min(len(first), len(last)))
     return [name[length:] if 3 <= length < len(name) else name for name in plain]
 
 
 def match(table: Table, names: Sequence[str]) -> dict[str, tuple[int, ...]]:
     """Finds the joints of a body among a recording's names.
 
-    Returns body joint -> the indices whose mean it is: one, or two for a midpoint. A joint that two names of the table
-    mean is taken from the first that is there.
+    Returns body joint -> the indices whose mean it is: one, or two for a midpoint. A joint that two names of
+    the table mean is taken from the first that is there.
     """
     best: dict[str, tuple[int, ...]] = {}
     for spelling in ([simple(name) for name in names], without_prefix(names)):
@@ -101,11 +107,12 @@ def missing(found: dict[str, tuple[int, ...]]) -> list[str]:
     return [joint for joint in REQUIRED if joint not in found]
 
 
-def find_joints(names: Sequence[str], given: str | Path | None = None) -> tuple[str, dict[str, tuple[int, ...]]]:
+def find_joints(names: Sequence[str], given: str | Path | None = None) -> tuple[str,
+                                                                                dict[str, tuple[int, ...]]]:
     """Finds the table that fits a recording's joint names, or applies the given one.
 
-    given: the name of a built-in table, or the path of a CSV file. Returns the table's name and what `match` returns.
-    InputError where a required joint is not found.
+    given: the name of a built-in table, or the path of a CSV file. Returns the table's name and what `match`
+    returns. InputError where a required joint is not found.
     """
     if given is not None:
         name = str(given)
@@ -115,18 +122,19 @@ def find_joints(names: Sequence[str], given: str | Path | None = None) -> tuple[
         name = max(matches, key=lambda table: (-len(missing(matches[table])), len(matches[table])))
         found = matches[name]
     if absent := missing(found):
-        raise InputError(f'joints named {", ".join(names[:4])[:60]}, ... : {", ".join(absent[:4])}'
-                         f'{f" and {len(absent) - 4} more" if len(absent) > 4 else ""} not found with the names of '
-                         f'{name if given is not None else "CMU, Mixamo, HumanIK, Rokoko, LAFAN1, Bandai-Namco or SMPL"}: '
-                         'name them with --joints map.csv (docs/predict.md)')
+        tried = name if given is not None else 'CMU, Mixamo, HumanIK, Rokoko, LAFAN1, Bandai-Namco or SMPL'
+        more = f' and {len(absent) - 4} more' if len(absent) > 4 else ''
+        raise InputError(f'joints named {", ".join(names[:4])[:60]}, ... : {", ".join(absent[:4])}{more} '
+                         f'not found with the names of {tried}: name them with --joints map.csv (docs/predict.md)')
     return name, found
 
 
-def find_ordered(positions: np.ndarray, dataset: str, given: str | Path | None = None) -> tuple[str, dict[str, tuple[int, ...]]]:
+def find_ordered(positions: np.ndarray, dataset: str,
+                 given: str | Path | None = None) -> tuple[str, dict[str, tuple[int, ...]]]:
     """Finds the table that fits positions (F, J, 3) by their number of joints, or applies the given one.
 
-    Of the two orders of 17 joints, Human3.6M's is known by its joint 0, which lies midway between joints 1 and 4.
-    InputError where no table fits.
+    Of the two orders of 17 joints, Human3.6M's is known by its joint 0, which lies midway between joints 1
+    and 4. InputError where no table fits.
     """
     count = positions.shape[1]
     if given is not None and str(given) not in tables():
@@ -137,7 +145,8 @@ def find_ordered(positions: np.ndarray, dataset: str, given: str | Path | None =
     if not fitting:
         own = len(model_joints(dataset))
         what = f'{count} joints' if given is None else f'{count} joints, not those of {given}'
-        raise InputError(f'{what}: a {dataset} model takes its own {own}, SMPL\'s 24 or 22, 17 of Human3.6M or COCO, 32 or 38 '
+        raise InputError(f'{what}: a {dataset} model takes its own {own}, SMPL\'s 24 or 22, 17 of Human3.6M '
+                         f'or COCO, 32 or 38 '
                          'joints; any other with --joints map.csv (docs/predict.md)')
     table = fitting[0]
     if len(fitting) > 1:

@@ -16,9 +16,11 @@ from utils.mocap.motion import UNITS_MM, Motion, motion_of_joints, motion_of_pos
 from utils.mocap.pace import pace_note
 
 KINDS = ('.npy', '.txt', '.amc', '.bvh')
-ASSUMED_120 = ('120 fps (assumed: the file does not say; about a fifth of CMU\'s trials are 60 fps, and at the wrong rate a '
+ASSUMED_120 = ('120 fps (assumed: the file does not say; about a fifth of CMU\'s trials are 60 fps, and at '
+               'the wrong rate a '
                'prediction is worse than none; --fps says which)')
-CONVERTED_120 = ('120 fps (assumed: conversions of CMU\'s database write 0.0083333 for its trials of 60 fps too; --fps says '
+CONVERTED_120 = ('120 fps (assumed: conversions of CMU\'s database write 0.0083333 for its trials of 60 fps '
+                 'too; --fps says '
                  'which)')
 
 
@@ -37,11 +39,13 @@ def read_motion(path: str | Path, dataset: str, *, fps: float | None = None, uni
     if kind not in KINDS:
         raise InputError(f'{path}: is none of {", ".join(KINDS)}')
     if kind == '.amc' and dataset != 'cmu' or kind == '.txt' and dataset == '3dpw':
-        raise InputError(f'{path}: {kind} is not read for a {dataset} model; give a .bvh, or joint positions as .npy')
+        raise InputError(f'{path}: {kind} is not read for a {dataset} model; give a .bvh, or joint '
+                         f'positions as .npy')
     if units and kind in ('.txt', '.amc'):
         raise InputError(f'{path}: {kind} has a unit of its own: leave --units out')
     if (joints or up or mirror_x) and kind in ('.txt', '.amc'):
-        raise InputError(f'{path}: {kind} has joints and axes of its own: leave --joints, --up and --mirror-x out')
+        raise InputError(f'{path}: {kind} has joints and axes of its own: leave --joints, --up and '
+                         f'--mirror-x out')
     if asf and kind != '.amc':
         raise InputError(f'{path}: --asf belongs to an .amc file')
     if kind == '.txt':
@@ -56,7 +60,8 @@ def read_motion(path: str | Path, dataset: str, *, fps: float | None = None, uni
             if str(error).startswith(str(InputError(path))):
                 raise
             raise InputError(f'{path}: {error}') from None
-    return dataclasses.replace(motion, notes=(*motion.notes, *pace_note(motion.body, motion.position, motion.fps,
+    return dataclasses.replace(motion, notes=(*motion.notes,
+                                              *pace_note(motion.body, motion.position, motion.fps,
                                                                         dataset_named(dataset).skeleton)))
 
 
@@ -64,21 +69,26 @@ def read_positions(path: Path, dataset: str, fps: float | None, units: str | Non
                    up: str | None, mirror_x: bool) -> Motion:
     """Reads a .npy array of positions, whose frame rate and unit have to be told."""
     if fps is None or units is None:
-        raise InputError(f'{path}: .npy does not tell its {"frame rate: add --fps" if fps is None else "unit: add --units"}')
+        raise InputError(f'{path}: .npy does not tell its '
+                         f'{"frame rate: add --fps" if fps is None else "unit: add --units"}')
     with reading(path), path.open('rb') as file:
         check_not_pointer(path, file.read(100))
     try:
         with reading(path):
-            positions = np.lib.format.open_memmap(path, mode='r')  # admits no pickles, and no more numbers than the file has
+            # admits no pickles, and no more numbers than the file has
+            positions = np.lib.format.open_memmap(path, mode='r')
     except InputError:
         raise
     except Exception:  # a damaged header, which is Python code to numpy, may raise any
         raise InputError(f'{path}: is not a readable .npy of plain numbers') from None
-    return motion_of_positions(positions, dataset, fps=fps, units=units, joints=joints, up=up, mirror_x=mirror_x)
+    return motion_of_positions(positions, dataset, fps=fps, units=units, joints=joints, up=up,
+                               mirror_x=mirror_x)
 
 
 def read_benchmark(path: Path, dataset: str, fps: float | None) -> Motion:
-    """Reads a text file in the benchmark's layout. CMU's root turns, put together in the wrong order, are put right."""
+    """Reads a text file in the benchmark's layout. CMU's root turns, put together in the wrong order, are put
+    right.
+    """
     skeleton = dataset_named(dataset).skeleton
     rows = read_numbers(path, 3 + 3 * len(skeleton.joints))
     if len(rows) < 2:
@@ -90,7 +100,8 @@ def read_benchmark(path: Path, dataset: str, fps: float | None) -> Motion:
         z, x, y = root.as_euler('ZXY').T
         root, unit = Rotation.from_euler('ZYX', np.stack([z, y, x], axis=-1)), UNITS_MM['asf']
         notes = () if fps else (ASSUMED_120,)
-    return motion_of_rotations(rotations, dataset, root=root, position=rows[:, :3] * unit, fps=fps or skeleton.raw_fps,
+    return motion_of_rotations(rotations, dataset, root=root, position=rows[:, :3] * unit,
+                               fps=fps or skeleton.raw_fps,
                                notes=notes, t_pose=dataset == 'cmu' and is_t_pose(rotations[0]))
 
 
@@ -108,7 +119,8 @@ def read_asf_amc(path: Path, asf_path: Path | None, fps: float | None) -> Motion
     trial = read_amc(path, asf)
     if len(trial.position) < 2:
         raise InputError(f'{path}: one frame is no motion')
-    return motion_of_rotations(trial.rotations, 'cmu', root=Rotation.from_euler('xyz', trial.root_degrees, degrees=True),
+    return motion_of_rotations(trial.rotations, 'cmu',
+                               root=Rotation.from_euler('xyz', trial.root_degrees, degrees=True),
                                position=trial.position * asf.unit_mm, fps=fps or CMU.raw_fps,
                                notes=() if fps else (ASSUMED_120,))
 
@@ -130,8 +142,10 @@ def motion_of_bvh(bvh: Bvh, dataset: str, fps: float | None, units: str | None, 
     notes = bvh.notes
     if fps is None and is_cmu and bvh.frame_time.startswith('.00833') | bvh.frame_time.startswith('0.00833'):
         notes += (CONVERTED_120,)
-    motion = motion_of_joints(places, dataset, table=MODEL_TABLE[dataset] if is_cmu and dataset == 'cmu' else table,
-                              fps=fps or bvh.fps, units=units, up=up, mirror_x=mirror_x, root=root, notes=notes)
+    motion = motion_of_joints(places, dataset,
+                              table=MODEL_TABLE[dataset] if is_cmu and dataset == 'cmu' else table,
+                              fps=fps or bvh.fps, units=units, up=up, mirror_x=mirror_x, root=root,
+                              notes=notes)
     turns = [joint.first + k for joint in bvh.joints.values() for k, channel in enumerate(joint.channels)
              if channel.endswith('rotation')]
     at_rest = np.abs(bvh.values[:2, turns]).max(1) < 1e-6

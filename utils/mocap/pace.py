@@ -11,13 +11,16 @@ SMALLEST_STEP_MM = 120  # how far the feet are apart along the walk, standard de
 
 
 def step_rate(apart: np.ndarray, fps: float) -> float | None:
-    """Returns steps a second from how far the feet are apart along the walk (F,) in mm; None where nobody walks."""
+    """Returns steps a second from how far the feet are apart along the walk (F,) in mm; None where nobody
+    walks.
+    """
     apart = apart - apart.mean()
     if len(apart) < fps or apart.std() < SMALLEST_STEP_MM:
         return None
     likeness = np.correlate(apart, apart, 'full')[len(apart) - 1:] / np.arange(len(apart), 0, -1)
     likeness = likeness[: max(2 * len(apart) // 3, 3)] / likeness[0]
-    edges = np.flatnonzero(np.diff(likeness > 0)) + 1  # below zero, above it for the first stride, below it again
+    # Below zero, above it for the first stride, below it again.
+    edges = np.flatnonzero(np.diff(likeness > 0)) + 1
     if len(edges) < 2:
         return None
     first = edges[1] + int(likeness[edges[1]: edges[2] if len(edges) > 2 else None].argmax())
@@ -33,7 +36,8 @@ def pace_note(body: np.ndarray, position: np.ndarray, fps: float, skeleton: Skel
     speed = 0.0
     if len(position) > half:
         speed = float(np.linalg.norm(position[half:] - position[:-half], axis=-1).max()) * fps / half / 1000
-    names = model_joints(next(name for name in MODEL_TABLE if len(model_joints(name)) == len(skeleton.joints)))
+    names = model_joints(next(name for name in MODEL_TABLE
+                              if len(model_joints(name)) == len(skeleton.joints)))
     left, right = names.index('left_ankle'), names.index('right_ankle')
     steps = step_rate(body[:, left, 2] - body[:, right, 2], fps)
     if speed > FASTEST_ROOT:

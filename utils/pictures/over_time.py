@@ -8,7 +8,8 @@ from utils.common.files import whole_file
 
 
 @plain_drawing()
-def plot_errors(path: Path, title: str, times: np.ndarray, curves: dict[str, tuple[np.ndarray, np.ndarray]]) -> None:
+def plot_errors(path: Path, title: str, times: np.ndarray,
+                curves: dict[str, tuple[np.ndarray, np.ndarray]]) -> None:
     """Draws a PNG of the errors of the prediction and of standing still over the recording.
 
     times: (W,) s of the last observed frame. curves: horizon, in words -> the two errors (W,), true mm.

@@ -1,4 +1,6 @@
-"""What it costs to come from another skeleton: CMU test files turned into each, and predicted; and to predict on and on."""
+"""What it costs to come from another skeleton: CMU test files turned into each, and predicted; and to predict
+on and on.
+"""
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -12,7 +14,8 @@ from utils.mocap.motion_files import read_motion
 from utils.predict.predictor import Predictor
 
 SHARES = (0.85, 1.15)  # bone lengths are drawn between these shares of CMU's
-# Where a joint of the body that CMU lacks lies: the share of the way from the first of its joints to the second.
+# Where a joint of the body that CMU lacks lies: the share of the way from the first of its joints to the
+# second.
 BETWEEN = {'spine1': ('pelvis', 'spine2', 0.6), 'chest': ('spine2', 'spine3', 0.8)}
 AS_CMU = 'cmu'
 
@@ -26,7 +29,9 @@ class Error(NamedTuple):
 
 
 def body_joints_of(motion: Motion) -> dict[str, np.ndarray]:
-    """Returns joint of the body -> (F, 3) root-centred true mm, of a motion on CMU's skeleton turned as it was recorded."""
+    """Returns joint of the body -> (F, 3) root-centred true mm, of a motion on CMU's skeleton turned as it
+    was recorded.
+    """
     world = motion.rotation.as_matrix() @ (motion.body * CMU.mm_scale_to_true).transpose(0, 2, 1)  # (F, 3, J)
     joints = dict(zip(model_joints('cmu'), world.transpose(2, 0, 1), strict=True))
     for name, (below, above, share) in BETWEEN.items():
@@ -35,7 +40,8 @@ def body_joints_of(motion: Motion) -> dict[str, np.ndarray]:
 
 
 def other_lengths(joints: dict[str, np.ndarray], rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """Draws another length for every bone, the same on both sides: directions stay, (F, 3) positions change."""
+    """Draws another length for every bone, the same on both sides: directions stay, (F, 3) positions change.
+    """
     names = model_joints('cmu')
     on_either_side = [name.removeprefix('left_').removeprefix('right_') for name in names]
     share = {name: rng.uniform(*SHARES) for name in on_either_side}
@@ -50,7 +56,9 @@ def other_lengths(joints: dict[str, np.ndarray], rng: np.random.Generator) -> di
 
 
 def as_table(joints: dict[str, np.ndarray], table: str) -> dict[str, np.ndarray]:
-    """Keeps what a skeleton of this table has; pelvis and neck at the midpoints where the table makes them of two joints."""
+    """Keeps what a skeleton of this table has; pelvis and neck at the midpoints where the table makes them of
+    two joints.
+    """
     names = [name for name in tables()[table] if '+' not in name]
     found = match(tables()[table], names)
     kept = {}
@@ -71,7 +79,8 @@ def windows_of(motion: Motion, predictor: Predictor, frames: int, every: int) ->
 
 def errors_of(predictor: Predictor, motion: Motion, truth: Motion, lasts: list[int],
               frames: int) -> tuple[np.ndarray, np.ndarray]:
-    """Predicts a motion and compares with the original file, on CMU's skeleton: the other lengths are no error.
+    """Predicts a motion and compares with the original file, on CMU's skeleton: the other lengths are no
+    error.
 
     Errors are the field's: all 38 joints, its mm; joints that no network predicts come from the truth.
     Returns (W, T) of the prediction and of standing still.
@@ -83,16 +92,19 @@ def errors_of(predictor: Predictor, motion: Motion, truth: Motion, lasts: list[i
         now, step = last / motion.fps, 1 / predictor.fps
         observed = motion.at(now + step * np.arange(1 - predictor.input_n, 1), last=last)
         true = truth.at(now + step * np.arange(1, frames + 1))
-        for poses, into in ((predictor.predict(observed, frames), own), (np.repeat(truth.at(np.array([now])), frames, 0), still)):
+        for poses, into in ((predictor.predict(observed, frames), own),
+                            (np.repeat(truth.at(np.array([now])), frames, 0), still)):
             poses = poses.copy()
             poses[:, held] = true[:, held]
             into.append(np.linalg.norm(poses - true, axis=-1).mean(-1))
     return np.array(own), np.array(still)
 
 
-def measure(predictor: Predictor, files: list[Path], skeletons: list[str], *, every: int, frames: int, seed: int = 0
+def measure(predictor: Predictor, files: list[Path], skeletons: list[str], *, every: int, frames: int,
+            seed: int = 0
             ) -> dict[str, Error]:
-    """Predicts every `every`-th window of CMU test files directly, and turned into each skeleton with other lengths.
+    """Predicts every `every`-th window of CMU test files directly, and turned into each skeleton with other
+    lengths.
 
     An action's windows count together and the actions alike, as in the field's average.
     """
@@ -102,8 +114,10 @@ def measure(predictor: Predictor, files: list[Path], skeletons: list[str], *, ev
         lasts = list(windows_of(truth, predictor, frames, every))
         joints = other_lengths(body_joints_of(truth), np.random.default_rng(seed + number))
         for name in rows:
-            motion = truth if name == 'direct' else motion_of_joints(as_table(joints, name), 'cmu', table=name, fps=truth.fps,
-                                                                      units='mm')
+            motion = truth
+            if name != 'direct':
+                motion = motion_of_joints(as_table(joints, name), 'cmu', table=name, fps=truth.fps,
+                                          units='mm')
             own, still = errors_of(predictor, motion, truth, lasts, frames)
             rows[name].append((own.mean(0), still.mean(0), len(lasts)))
     return {name: Error(np.mean([row[0] for row in files_of], 0), np.mean([row[1] for row in files_of], 0),

@@ -1,4 +1,6 @@
-"""Prediction for a person's own motion: a checkpoint, positions or a file in, future positions in true mm out."""
+"""Prediction for a person's own motion: a checkpoint, positions or a file in, future positions in true mm
+out.
+"""
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -67,29 +69,33 @@ class Predictor:
         return 1000 / self.skeleton.true_ms_per_frame
 
     def __call__(self, positions: Any, *, fps: float, units: str, last: int = -1, frames: int | None = None,
-                 joints: str | Path | None = None, up: str | None = None, mirror_x: bool = False) -> np.ndarray:
-        """Returns future positions (T, J, 3) in true mm, root-centred in the body's frame; of a batch (B, T, J, 3).
+                 joints: str | Path | None = None, up: str | None = None,
+                 mirror_x: bool = False) -> np.ndarray:
+        """Returns future positions (T, J, 3) in true mm, root-centred in the body's frame; of a batch (B, T,
+        J, 3).
 
-        positions: (F, J, 3) or (F, 3 J), or a batch (B, F, J, 3) or (B, F, 3 J), world or root-centred, as list, array or
-        tensor. fps: their frame rate. units: mm, cm, m, in or asf. last: the last observed frame. frames: how many to
-        predict, the network's horizon if None. joints, up, mirror_x: see `read_motion`.
-        InputError if they do not fit the network.
+        positions: (F, J, 3) or (F, 3 J), or a batch (B, F, J, 3) or (B, F, 3 J), world or root-centred, as
+        list, array or tensor. fps: their frame rate. units: mm, cm, m, in or asf. last: the last observed
+        frame. frames: how many to predict, the network's horizon if None. joints, up, mirror_x: see
+        `read_motion`. InputError if they do not fit the network.
         """
         array = as_array(positions)
         batch = array.ndim == 4 or array.ndim == 3 and array.shape[2] != 3
         if batch and not len(array):
             raise InputError(f'positions of shape {array.shape}: an empty batch')
-        futures = [self.forecast(motion_of_positions(one, self.dataset, fps=fps, units=units, joints=joints, up=up,
+        futures = [self.forecast(motion_of_positions(one, self.dataset, fps=fps, units=units, joints=joints,
+                                                     up=up,
                                                      mirror_x=mirror_x), last=last, frames=frames).future
                    for one in (array if batch else array[None])]
         return np.stack(futures) if batch else futures[0]
 
-    def forecast(self, motion: Motion, *, last: int = -1, world: bool = False, frames: int | None = None) -> Forecast:
+    def forecast(self, motion: Motion, *, last: int = -1, world: bool = False,
+                 frames: int | None = None) -> Forecast:
         """Predicts what follows frame `last` of a motion (from the end if negative).
 
-        world: put the poses back where the root is in frame `last`, turned as it is there; where it goes from there is not
-        predicted. frames: how many to predict; beyond the network's horizon, predictions are fed back.
-        InputError where the motion is too short before that frame.
+        world: put the poses back where the root is in frame `last`, turned as it is there; where it goes from
+        there is not predicted. frames: how many to predict; beyond the network's horizon, predictions are fed
+        back. InputError where the motion is too short before that frame.
         """
         last = self.check_last(motion, last)
         frames = self.output_n if frames is None else frames
@@ -119,14 +125,17 @@ class Predictor:
                         self.output_n)
 
     def check_last(self, motion: Motion, last: int) -> int:
-        """Returns the frame's index from the start. InputError if it is not there, or too early to have been led up to."""
+        """Returns the frame's index from the start. InputError if it is not there, or too early to have been
+        led up to.
+        """
         frames = len(motion.body)
         if not -frames <= last < frames:
             raise InputError(f'frame {last}: the motion has frames 0 to {frames - 1}')
         last %= frames
         needed = self.first_last(motion)
         if last < needed:
-            raise InputError(f'{last + 1} frames at {motion.fps:g} fps up to the last observed one: the network observes '
+            raise InputError(f'{last + 1} frames at {motion.fps:g} fps up to the last observed one: the '
+                             f'network observes '
                              f'{self.input_n} frames at {self.fps:g} fps, so it takes {needed + 1}')
         return last
 
@@ -140,11 +149,12 @@ class Predictor:
 
     @torch.inference_mode()
     def predict(self, observed: np.ndarray, frames: int | None = None) -> np.ndarray:
-        """Predicts all joints of the future, (T, J, 3), from observed poses (T_in, J, 3) in the body's frame and the
-        benchmark's mm.
+        """Predicts all joints of the future, (T, J, 3), from observed poses (T_in, J, 3) in the body's frame
+        and the benchmark's mm.
 
-        Joints that the network does not predict are copies of predicted ones at the same place, or stay as last observed.
-        frames: how many; beyond the horizon the network is asked again with its own prediction as observed.
+        Joints that the network does not predict are copies of predicted ones at the same place, or stay as
+        last observed. frames: how many; beyond the horizon the network is asked again with its own prediction
+        as observed.
         """
         frames = self.output_n if frames is None else frames
         poses = torch.from_numpy(observed.astype(np.float32))
@@ -157,6 +167,9 @@ class Predictor:
 
 
 def load_predictor(path: str | Path) -> Predictor:
-    """The network in a checkpoint, or the best one in a run folder, on the CPU. InputError if it cannot be used."""
+    """The network in a checkpoint, or the best one in a run folder, on the CPU. InputError if it cannot be
+    used.
+    """
     trained = load_trained(checkpoint_path(Path(path)))
-    return Predictor(trained.model, trained.dataset.name, trained.settings['input_n'], trained.settings['output_n'])
+    return Predictor(trained.model, trained.dataset.name, trained.settings['input_n'],
+                     trained.settings['output_n'])

@@ -20,9 +20,11 @@ INVENTED_SECONDS = 4
 
 
 def find_recordings(paths: Sequence[Path]) -> list[Path]:
-    """Lists files as they are given, and of a folder those below it that can be recordings, without hidden ones.
+    """Lists files as they are given, and of a folder those below it that can be recordings, without hidden
+    ones.
 
-    InputError where a folder has none, or two recordings have one name without ending: their predictions would too.
+    InputError where a folder has none, or two recordings have one name without ending: their predictions
+    would too.
     """
     found: list[Path] = []
     for path in paths:
@@ -30,21 +32,24 @@ def find_recordings(paths: Sequence[Path]) -> list[Path]:
             found.append(path)
             continue
         with reading(path):
-            own = [file for file in sorted(path.rglob('*')) if file.suffix.lower() in KINDS and not is_hidden(file)]
+            own = [file for file in sorted(path.rglob('*')) if file.suffix.lower() in KINDS
+                   and not is_hidden(file)]
         if not own:
             raise InputError(f'{path}: holds no recording ({", ".join(KINDS)})')
         found += own
     names: dict[str, Path] = {}
     for path in found:
         if path.stem in names:
-            raise InputError(f'{path} and {names[path.stem]}: two recordings of one name, whose predictions would be one '
+            raise InputError(f'{path} and {names[path.stem]}: two recordings of one name, whose predictions '
+                             f'would be one '
                              'file: predict them one by one')
         names[path.stem] = path
     return found
 
 
 def output_path(out: Path, recording: Path, *, several: bool) -> Path:
-    """Returns where a recording's prediction goes: `out`, of several recordings beside it as walk_future.csv."""
+    """Returns where a recording's prediction goes: `out`, of several recordings beside it as walk_future.csv.
+    """
     return out.with_name(f'{recording.stem}_{out.name}') if several else out
 
 
@@ -55,7 +60,8 @@ class Sliding(NamedTuple):
     forecasts: list[Forecast]
 
 
-def slide(predictor: Predictor, motion: Motion, every: int, *, world: bool = False, frames: int | None = None) -> Sliding:
+def slide(predictor: Predictor, motion: Motion, every: int, *, world: bool = False,
+          frames: int | None = None) -> Sliding:
     """Predicts from every `every`-th frame of a motion on, from the first one that enough frames lead up to.
 
     Frame 0 is not observed where it is a T-pose. InputError where the motion is too short.
@@ -66,14 +72,17 @@ def slide(predictor: Predictor, motion: Motion, every: int, *, world: bool = Fal
     lasts = list(range(first, len(motion.body), every))
     if not lasts:
         predictor.check_last(motion, -1)
-    return Sliding(lasts, [predictor.forecast(motion, last=last, world=world, frames=frames) for last in lasts])
+    return Sliding(lasts, [predictor.forecast(motion, last=last, world=world, frames=frames)
+                           for last in lasts])
 
 
 def errors_over_time(sliding: Sliding, fps: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Returns of the windows whose future is recorded: times (W,) in s of the last observed frame, and the errors (W, T)
-    of the prediction and of standing still, true mm."""
+    """Returns of the windows whose future is recorded: times (W,) in s of the last observed frame, and the
+    errors (W, T) of the prediction and of standing still, true mm.
+    """
     scored = [(last / fps, forecast.errors, forecast.errors_standing_still)
-              for last, forecast in zip(sliding.lasts, sliding.forecasts, strict=True) if forecast.truth is not None]
+              for last, forecast in zip(sliding.lasts, sliding.forecasts, strict=True)
+              if forecast.truth is not None]
     times, errors, still = ([row[column] for row in scored] for column in range(3))
     return np.array(times), np.array(errors), np.array(still)
 
@@ -82,7 +91,8 @@ def invented_motion(dataset: str, action: str = 'walking', seed: int = 0) -> Mot
     """Makes a few seconds of invented motion on a dataset's skeleton. InputError for an unknown action."""
     body, skeleton = BODIES[dataset], dataset_named(dataset).skeleton
     try:
-        motion = make_motion(action, INVENTED_SECONDS * skeleton.raw_fps, fps=skeleton.raw_fps, rng=np.random.default_rng(seed))
+        motion = make_motion(action, INVENTED_SECONDS * skeleton.raw_fps, fps=skeleton.raw_fps,
+                             rng=np.random.default_rng(seed))
     except KeyError:
         raise InputError(f'--invented {action}: no such action; walking, running and jumping are') from None
     rotations, _, path = pose(motion, body)

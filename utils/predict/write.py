@@ -16,14 +16,17 @@ KINDS = ('.npy', '.csv', '.bvh')
 SLIDING_KINDS = ('.npy', '.csv')
 
 
-def write_forecast(path: Path, forecast: Forecast, skeleton: Skeleton, *, with_observed: bool = False) -> None:
-    """Writes the future: .npy (T, J, 3), .csv with time stamps and named columns, or .bvh in cm. Whole or not at all.
+def write_forecast(path: Path, forecast: Forecast, skeleton: Skeleton, *,
+                   with_observed: bool = False) -> None:
+    """Writes the future: .npy (T, J, 3), .csv with time stamps and named columns, or .bvh in cm. Whole or not
+    at all.
 
     with_observed: the observed frames stand before the prediction. InputError for another ending.
     """
     poses, times = forecast.future, forecast.future_ms
     if with_observed:
-        poses, times = np.concatenate([forecast.observed, poses]), np.concatenate([forecast.observed_ms, times])
+        poses = np.concatenate([forecast.observed, poses])
+        times = np.concatenate([forecast.observed_ms, times])
     kind = path.suffix.lower()
     if kind == '.npy':
         write_array(path, poses)
@@ -37,7 +40,9 @@ def write_forecast(path: Path, forecast: Forecast, skeleton: Skeleton, *, with_o
 
 
 def write_sliding(path: Path, lasts: list[int], forecasts: list[Forecast]) -> None:
-    """Writes the predictions of many windows into one file: .npy (W, T, J, 3), or .csv with the last observed frame."""
+    """Writes the predictions of many windows into one file: .npy (W, T, J, 3), or .csv with the last observed
+    frame.
+    """
     if path.suffix.lower() == '.npy':
         write_array(path, np.stack([forecast.future for forecast in forecasts]))
         return
