@@ -105,7 +105,7 @@ def test_windows_are_paired_by_what_they_predict():
 
 
 def test_what_is_no_pair_is_refused():
-    with pytest.raises(InputError, match='A and B: saw different motion in f0'):
+    with pytest.raises(InputError, match='A and B: saw different motion in f2 at frame 163'):
         paired(made(1), made(1, seed_of_motion=1))
     with pytest.raises(InputError, match='tested on different windows'):
         paired(made(1), made(1)._replace(files=np.array(['x', 'y', 'z'])))
