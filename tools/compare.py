@@ -7,6 +7,7 @@ import statistics
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -20,9 +21,13 @@ from utils.common.cli import run_tool, tool_parser
 from utils.common.errors import InputError
 from utils.common.figures import import_matplotlib
 from utils.common.files import write_text
+from utils.evaluate.results import read_window_errors
 from utils.evaluate.symmetry import scored_network
+from utils.evaluate.window_errors import WindowErrors
 from utils.report import tables
-from utils.report.comparison import Run, blocks, load_runs, restrict, shared_actions
+from utils.report.comparison import Run, blocks, load_runs, matching, restrict, shared_actions
+from utils.report.measures import distribution_blocks, measure_blocks
+from utils.report.paired import Setting, paired_blocks
 
 MEASURED = 50  # predictions that are timed
 
@@ -37,27 +42,71 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
                         help='show only the published rows with NAME in theirs; none: no rows (default: all)')
     parser.add_argument('--latency', action='store_true',
                         help='measure the time to predict one window here, on one CPU thread')
-    parser.add_argument('--out', metavar='DIR', type=Path, help='write compare.md and compare.png there')
-    return parser.parse_args(argv)
+    parser.add_argument('--paired', action='store_true',
+                        help='compare two settings window by window: B minus A with an interval. Each is a '
+                             'run, or several seeds of one setting as a pattern in quotation marks: \'A*\'')
+    parser.add_argument('--distribution', action='store_true',
+                        help='add how errors are spread over the windows, and the worst recordings')
+    parser.add_argument('--measures', action='store_true',
+                        help='add MPJPE averaged up to the label, final displacement and PCK')
+    parser.add_argument('--out', metavar='DIR', type=Path,
+                        help='write compare.md and compare.png there (paired.md with --paired)')
+    arguments = parser.parse_args(argv)
+    if arguments.paired and len(arguments.runs) != 2:
+        raise InputError(f'--paired: takes two settings, here are {len(arguments.runs)}; several seeds of '
+                         'one are a pattern in quotation marks, such as \'A*\'')
+    return arguments
 
 
 def main(argv: Sequence[str] | None) -> None:
     arguments = parse_arguments(argv)
+    if arguments.paired:
+        compare_pairs(arguments)
+        return
     runs = load_runs(arguments.runs)
-    actions = shared_actions(runs)
+    actions = chosen_actions(runs, arguments.action)
     every = arguments.action == 'all' and len(actions) > 1
-    if arguments.action not in (None, 'all'):
-        if arguments.action not in actions:
-            raise InputError(f'--action {arguments.action}: the runs share {", ".join(actions)}')
-        actions = [arguments.action]
     facts = run_facts(runs, arguments.latency)  # before actions are left out of the runs
-    runs = restrict(runs, actions)
+    whole, runs = runs, restrict(runs, actions)
     page = blocks(runs, facts, every_action=every, only=arguments.published)
+    if arguments.measures:
+        page += measure_blocks(runs)
+    errors = [read_window_errors(run.results, run.folder) for run in whole] if arguments.distribution else []
+    if errors:
+        page += distribution_blocks(runs, errors, actions)
     print(tables.terminal(page), end='')
     if arguments.out:
         arguments.out.mkdir(parents=True, exist_ok=True)
         write_text(arguments.out / 'compare.md', tables.markdown(page))
         draw(runs, arguments.published, arguments.out / 'compare.png')
+        if errors:
+            draw_errors(runs, errors, actions, arguments.out / 'distribution.png')
+
+
+def chosen_actions(runs: Sequence[Run], action: str | None) -> list[str]:
+    """Returns the actions that are compared: those that all runs share, or the one that is asked for."""
+    actions = shared_actions(runs)
+    if action in (None, 'all'):
+        return actions
+    if action not in actions:
+        raise InputError(f'--action {action}: the runs share {", ".join(actions)}')
+    return [action]
+
+
+def compare_pairs(arguments: argparse.Namespace) -> None:
+    """Prints the difference of two settings on the same windows."""
+    found = [matching(pattern) for pattern in arguments.runs]
+    one_run = found[0] == found[1]
+    runs = load_runs(found[0] if one_run else [*found[0], *found[1]])
+    first, second = runs[: len(found[0])], runs if one_run else runs[len(found[0]):]
+    names = [setting[0].name if len(setting) == 1 else pattern.name
+             for setting, pattern in zip((first, second), arguments.runs, strict=True)]
+    page = paired_blocks(Setting(names[0], first), Setting(names[1], second),
+                         chosen_actions(runs, arguments.action))
+    print(tables.terminal(page), end='')
+    if arguments.out:
+        arguments.out.mkdir(parents=True, exist_ok=True)
+        write_text(arguments.out / 'paired.md', tables.markdown(page))
 
 
 def draw(runs: list[Run], published: list[str], path: Path) -> None:
@@ -69,6 +118,15 @@ def draw(runs: list[Run], published: list[str], path: Path) -> None:
         draw_comparison(runs, published, path)
     except ImportError:
         print(f'no {path.name}: matplotlib is not installed (pip install matplotlib)', file=sys.stderr)
+
+
+def draw_errors(runs: list[Run], errors: list[WindowErrors], actions: list[str], path: Path) -> None:
+    """Draws how errors are spread over the windows; without matplotlib `draw` has said so."""
+    with suppress(ImportError):
+        import_matplotlib()
+        from utils.report.distribution_plot import draw_distribution
+
+        draw_distribution(runs, errors, actions, path)
 
 
 def run_facts(runs: Sequence[Run], with_latency: bool) -> tables.Table:

@@ -14,7 +14,8 @@ from utils.common import checkpoint, run_folder
 from utils.common.cli import run_tool, tool_parser
 from utils.common.errors import InputError, reading
 from utils.common.files import write_text
-from utils.evaluate.results import read_results
+from utils.evaluate import window_errors
+from utils.evaluate.results import read_results, read_window_errors
 from utils.predict.trained import checkpoint_path, load_trained
 
 KEPT = ('model', 'criterion', 'epoch', 'history', 'best')  # of a checkpoint; the rest is for going on with training
@@ -50,15 +51,18 @@ def main(argv: Sequence[str] | None) -> None:
         missing = [name for name in TABLES if not (run / name).is_file()]
     if missing:
         raise InputError(f'{run / missing[0]}: no such file; evaluate the run first, with --is_eval')
-    scored = read_results(run / 'results.json').checkpoint
+    written = read_results(run / 'results.json')
+    scored = written.checkpoint
     if scored.get('sha256', digest) != digest:
         raise InputError(f'{run / "results.json"}: is of another checkpoint than {best.name}; evaluate the run again, with '
                          '--is_eval')
+    if written.errors:
+        read_window_errors(written, run)
     out.mkdir()
     weights = {name: state[name] for name in KEPT} | {'options': of_anywhere(state['options'], out.name)}
     checkpoint.save(out / checkpoint.BEST, weights)
     write_text(out / 'options.json', json.dumps(about | {'options': of_anywhere(about['options'], out.name)}, indent=2) + '\n')
-    for name in TABLES:
+    for name in (*TABLES, *([window_errors.FILE] if written.errors else [])):
         shutil.copyfile(run / name, out / name)
     results, (_, digest) = json.loads((out / 'results.json').read_bytes()), checkpoint.load_with_digest(out / checkpoint.BEST)
     results['checkpoint'] = {'path': checkpoint.BEST, 'epoch': state['epoch'], 'sha256': digest, 'run_id': None}

@@ -1,6 +1,5 @@
 """One run of a main: options, device, seeds, data, model, optimizer, resume, evaluate-only exit, epochs, tables."""
 import argparse
-import functools
 import logging
 import os
 from contextlib import ExitStack, suppress
@@ -10,9 +9,7 @@ from typing import Any, NamedTuple
 
 import torch
 from filelock import FileLock
-from torch import nn
 
-from model.baselines import ConstantVelocity, ZeroVelocity
 from model.ksof import KSOF
 from opt import SHAPE, TRAINING, check_shape, completed, differing, given_options, parse, run_name
 from utils.build import Settings, build_loss, build_network, load_windows, train_settings
@@ -26,10 +23,8 @@ from utils.common.precision import choose_precision
 from utils.data.dataset import Dataset, find_root
 from utils.data.marker import is_sample
 from utils.data.windows import Windows
-from utils.evaluate.metrics import ActionTable, by_action
-from utils.evaluate.motion import Motion, motion_of
-from utils.evaluate.results import BASELINES, NETWORK, PREDICTED, Results, results_of
-from utils.evaluate.scoring import FrameErrors, evaluate
+from utils.evaluate.methods import score_methods
+from utils.evaluate.results import Results, results_of
 from utils.evaluate.symmetry import scored_network
 from utils.report.page import write_all
 from utils.train.loop import Training, build_training, restore, save_last, train
@@ -290,30 +285,19 @@ def evaluate_run(dataset: Dataset, root: Path, windows: Windows, settings: Setti
     with checkpoint.fitting(path):
         model.load_state_dict(saved['model'])
     scored = scored_network(model, settings['symmetry'], dataset.skeleton).eval()
-    methods, motion = score_methods(scored, windows, dataset, batch_size=settings['test_batch_size'])
+    scores = score_methods(lambda *views: scored(*views).fused, windows, dataset,
+                           batch_size=settings['test_batch_size'])
     drawn = settings['test_sample_num']
     about = {'path': os.path.relpath(path, folder), 'epoch': saved['epoch'], 'sha256': digest, 'run_id': saved.get('run_id')}
     results: Results = results_of(windows, dataset, protocol='all' if drawn < 0 else str(drawn), epoch=saved['epoch'],
-                                  selected_on='validation', methods=methods, motion=motion, checkpoint=about,
+                                  selected_on='validation', methods=scores.methods, motion=scores.motion,
+                                  pck=scores.pck, checkpoint=about,
                                   parameters=sum(p.numel() for p in model.parameters()), sample=is_sample(root))
 
     def write() -> str:
         with run_folder.tables_lock(folder):
             if run_folder.owner(folder) != owner:
                 raise InputError(f'{folder}: another run has taken this folder meanwhile; nothing is written there')
-            return write_all(results, folder)
+            return write_all(results, folder, scores.of_windows)
 
     return distributed.on_first(write)
-
-
-def score_methods(network: nn.Module, windows: Windows, dataset: Dataset, *,
-                  batch_size: int) -> tuple[dict[str, ActionTable], Motion]:
-    """Returns MPJPE by action of the network, in both averages, and of the baselines; and how all three move."""
-    score = functools.partial(evaluate, windows=windows, skeleton=dataset.skeleton, batch_size=batch_size, title='testing')
-    errors: dict[str, FrameErrors] = {NETWORK: score(lambda *views: network(*views).fused)}
-    for name, baseline in zip(BASELINES, (ZeroVelocity, ConstantVelocity), strict=True):
-        errors[name] = score(baseline(windows.output_n).to(windows.frames.device))
-    table = functools.partial(by_action, action_index=windows.action_index, actions=windows.actions)
-    methods = {NETWORK: table(errors[NETWORK].all_joints), PREDICTED: table(errors[NETWORK].predicted_joints),
-               **{name: table(errors[name].all_joints) for name in BASELINES}}
-    return methods, motion_of(errors, table)

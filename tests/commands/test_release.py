@@ -18,8 +18,9 @@ def test_a_released_run_scores_the_same_and_says_nothing_of_the_machine(command,
     assert command('--recipe', 'accurate', '--average', '0.8', '--epoch', '1') == 0
     run, out = tmp_path / 'run', tmp_path / 'given'
     assert run_tool(release.main, [str(run), '--out', str(out)]) == 0
-    assert sorted(path.name for path in out.iterdir()) == ['ckpt_best.pth.tar', 'history.csv', 'options.json', 'results.json',
-                                                           'results.md', 'test_all_eval.csv']
+    assert sorted(path.name for path in out.iterdir()) == [
+        'ckpt_best.pth.tar', 'errors.npz', 'history.csv', 'options.json', 'results.json', 'results.md',
+        'test_all_eval.csv']
     assert not [path for path in out.iterdir() if str(tmp_path).encode() in path.read_bytes()]
     state = torch.load(out / checkpoint.BEST, weights_only=True)
     assert set(state) == {'model', 'criterion', 'epoch', 'history', 'best', 'options'}

@@ -3,7 +3,9 @@ import csv
 import json
 import statistics
 import sys
+from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
@@ -13,7 +15,8 @@ from tests.conftest import numbers
 from utils.common import checkpoint
 from utils.common.cli import run_tool
 from utils.data import cmu, h36m, threedpw
-from utils.evaluate.results import Results
+from utils.evaluate.results import Results, read_results, read_window_errors
+from utils.evaluate.window_errors import WindowErrors
 from utils.report.page import write_all
 from utils.report.published import TABLE
 
@@ -220,3 +223,101 @@ def test_the_picture_names_every_row_without_overlap(make_run):
         boxes = sorted((text.get_window_extent(renderer) for text in texts), key=lambda box: box.x0)
         assert len(boxes) >= 4
         assert all(left.x1 < right.x0 for left, right in zip(boxes, boxes[1:], strict=False))
+
+
+@pytest.fixture
+def make_scored(make_run):
+    """Write an invented run with errors of its windows, which are not those of its tables."""
+    def make(name, seed, shift=0.0, **changes):
+        own, windows = np.random.default_rng(seed), 120
+        folder = make_run(name, ('walking', 'soccer'))
+        action = np.repeat([cmu.ACTIONS.index('walking'), cmu.ACTIONS.index('soccer')], windows)
+        errors = (20 + own.random((2 * windows, 10)) + shift).astype(np.float32)
+        start = np.tile(np.arange(windows), 2)
+        files = np.array([f'test/{one}/{one}_1.txt' for one in cmu.ACTIONS])
+        of_windows = WindowErrors('cmu', 10, errors, errors, np.ones(2 * windows, np.float32), start, action, action,
+                                  files, np.zeros(8, int), np.array(cmu.ACTIONS))._replace(**changes)
+        results = read_results(folder / 'results.json')
+        write_all(replace(results, windows={'walking': windows, 'soccer': windows}), folder, of_windows)
+        return folder
+    return make
+
+
+def of_windows(folder):
+    """MPJPE of every window of a run."""
+    return read_window_errors(read_results(folder / 'results.json'), folder).all_joints
+
+
+@pytest.fixture
+def paired(capsys, tmp_path, monkeypatch):
+    """Run the tool with --paired; returns exit code, paired.md or the shown text, and messages."""
+    monkeypatch.setenv('COLUMNS', '80')
+
+    def run(*arguments):
+        capsys.readouterr()
+        words = [str(word) for word in (*arguments, '--paired', '--out', tmp_path / 'page')]
+        code = run_tool(tools.compare.main, words)
+        shown, log = capsys.readouterr()
+        page = (tmp_path / 'page' / 'paired.md').read_text() if code == 0 else shown
+        return code, ' '.join(page.split()) if code == 0 else page, log
+    return run
+
+
+def test_paired_says_what_can_be_said(paired, make_scored, tmp_path):
+    a, b = make_scored('a', 1), make_scored('b', 2, shift=-1)
+    code, text, _ = paired(a, b)
+    assert code == 0 and '## b against a on CMU mocap' in text and '240 windows that all runs' in text
+    assert 'At 80, 160, 320, 400 ms b is better than a: the interval lies below 0.' in text
+    assert 'walking 3, soccer 3' in text and 'blocks of a recording' in text and 'another seed' in text
+    errors = [of_windows(run) for run in (a, b)]
+    assert f'| b minus a | {(errors[1] - errors[0])[:, 1].mean():.2f} |' in text
+    code, text, _ = paired(a, a)
+    assert code == 0 and 'both have the same errors' in text and 'another seed' not in text
+    for row in ('a minus a', '95% interval from', 'to', 'windows in which a is better, %'):
+        assert f'| {row} | 0.00 | 0.00 | 0.00 | 0.00 |' in text
+    code, text, _ = paired(a, make_scored('c', 3))
+    assert code == 0 and 'nothing can be said of which is better: 0 is in the interval' in text
+    code, text, _ = paired(a, b, '--action', 'soccer')
+    assert code == 0 and '120 windows that all runs' in text and 'by action' not in text
+
+
+def test_paired_averages_the_seeds_that_a_pattern_finds(paired, make_scored, tmp_path):
+    runs = [make_scored(f'a{seed}', seed, shift=seed) for seed in (1, 2, 3)]
+    make_scored('b', 4)
+    (tmp_path / 'a_unfinished').mkdir()
+    code, text, _ = paired(tmp_path / 'a*', tmp_path / 'b')
+    means = [of_windows(run)[:, 1].mean() for run in runs]
+    assert code == 0 and f'(mean of 3 runs) | {statistics.mean(means):.2f} |' in text
+    assert f'standard deviation of its runs | {statistics.stdev(means):.2f} |' in text
+    assert 'The runs of a setting are drawn too' in text
+    code, shown, log = paired(*runs, tmp_path / 'b')
+    assert code == 2 and 'takes two settings, here are 4' in log and log.count('\n') == 1
+    assert 'matches no evaluated run' in paired(tmp_path / 'x*', tmp_path / 'b')[2]
+
+
+def test_paired_refuses_what_is_no_pair(paired, make_scored, make_run):
+    a = make_scored('a', 1)
+    assert 'saw different motion' in paired(a, make_scored('b', 2, held=np.full(240, 2, np.float32)))[2]
+    assert 'the errors of the windows are not there' in paired(a, make_run('c', ('walking', 'soccer')))[2]
+    (a / 'errors.npz').write_bytes(b'')
+    assert 'is not the file that results.json beside it names' in paired(a, a)[2]
+
+
+def test_distribution_and_measures(compare, make_scored, tmp_path):
+    a, b = make_scored('a', 1), make_scored('b', 2)
+    errors = of_windows(a)
+    code, text, _ = compare(a, b, '--distribution', '--measures', '--out', tmp_path / 'out')
+    assert code == 0
+    ordered = sorted(errors[:, 9].tolist())
+    assert cells(text, 'a, median')[3] == f'{(ordered[119] + ordered[120]) / 2:.2f}'
+    assert ordered[214] <= float(cells(text, 'a, 90th percentile')[3]) + 0.005
+    worst = text.split('The recordings of each run')[1]
+    window = errors[:, 9].argmax()
+    expected = [f'{errors[window, 9]:.2f}', str(window % 120)]
+    assert [cell.strip() for cell in worst.split('\n')[4].split('|')[-3:-1]] == expected
+    table = read_results(a / 'results.json').methods['KSOF']['avg']
+    up_to = text.split('averaged up to the label')[1]
+    assert cells(up_to, 'a')[:2] == [f'{statistics.mean(table[:2]):.2f}', f'{statistics.mean(table[:4]):.2f}']
+    assert cells(up_to.split('Final displacement')[1], 'a')[-1] == f'{table[-1]:.2f}'
+    from matplotlib.image import imread
+    assert imread(tmp_path / 'out' / 'distribution.png').shape[:2] == (690, 1500)

@@ -26,7 +26,7 @@ def test_training_writes_everything_and_evaluation_repeats_it(command, tmp_path,
     trained = capsys.readouterr()
     assert 'zero velocity' in trained.out and 'epoch 3/3' in trained.err
     names = {'ckpt_last.pth.tar', 'ckpt_best.pth.tar', 'options.json', 'history.csv', 'test_all_eval.csv', 'results.json',
-             'results.md'}
+             'results.md', 'errors.npz'}
     assert names <= {path.name for path in folder.iterdir()}
     assert not [path for path in folder.iterdir() if path.name.startswith('.')]
     tables = {name: (folder / name).read_text() for name in ('test_all_eval.csv', 'results.json', 'results.md')}
@@ -42,7 +42,8 @@ def test_training_writes_everything_and_evaluation_repeats_it(command, tmp_path,
     results = json.loads(tables['results.json'])
     assert list(results) == ['dataset', 'protocol', 'input_n', 'output_n', 'epoch', 'selected_on', 'label_ms', 'true_ms',
                              'mm_scale_to_true', 'windows', 'missing_actions', 'missing_files', 'sample', 'methods',
-                             'parameters', 'motion', 'checkpoint']
+                             'parameters', 'motion', 'checkpoint', 'mpjpe_up_to_frame', 'final_displacement',
+                             'pck_percent', 'errors']
     assert list(results['methods']) == ['KSOF', 'KSOF predicted joints only', 'zero velocity', 'constant velocity']
     assert results['selected_on'] == 'validation' and results['missing_actions'] == []
     average = [sum(results['methods']['KSOF'][action][k] for action in DATASET.actions) / 8 for k in range(10)]

@@ -2,6 +2,8 @@
 
 Two errors of motion stand beside it: those of acceleration and of bone length.
 """
+import itertools
+
 import torch
 from torch import Tensor
 
@@ -9,6 +11,7 @@ from model.losses import joint_distances
 from utils.data.skeleton import Skeleton
 
 ActionTable = dict[str, list[float]]  # action -> error at each frame, with 'avg' last
+PCK_MM = (50.0, 100.0)  # a joint that is no farther from its place counts as correct
 
 
 def complete_joints(predicted: Tensor, truth_all: Tensor, skeleton: Skeleton) -> Tensor:
@@ -33,6 +36,21 @@ def frame_errors(predicted: Tensor, future_all: Tensor, skeleton: Skeleton) -> t
     """
     distances = joint_distances(complete_joints(predicted, future_all, skeleton), future_all)  # (B, T, J)
     return distances.mean(-1), distances[:, :, list(skeleton.predicted)].mean(-1)
+
+
+def joints_within(predicted: Tensor, future_all: Tensor, skeleton: Skeleton) -> Tensor:
+    """Returns PCK, the share of the predicted joints that are at most PCK_MM from their place.
+
+    predicted: (B, T, N) mm. future_all: (B, T, 3 J) mm. Returns (B, T, len(PCK_MM)).
+    """
+    truth = future_all.unflatten(-1, (-1, 3))[:, :, list(skeleton.predicted)].flatten(-2)
+    distances = joint_distances(predicted, truth)  # (B, T, J)
+    return torch.stack([(distances <= limit).float().mean(-1) for limit in PCK_MM], dim=-1)
+
+
+def up_to_frame(errors: list[float]) -> list[float]:
+    """Returns at each frame the mean of the errors up to it: the other convention of MPJPE."""
+    return [total / count for count, total in enumerate(itertools.accumulate(errors), start=1)]
 
 
 def accelerations(observed: Tensor, following: Tensor) -> Tensor:

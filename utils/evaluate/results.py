@@ -1,4 +1,5 @@
 """Holds what one evaluation found, and writes and reads it as results.json."""
+import hashlib
 import json
 import math
 from collections.abc import Sequence
@@ -6,12 +7,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from utils.common.errors import InputError
+from utils.common.errors import InputError, reading
 from utils.data.dataset import Dataset
 from utils.data.lookup import dataset_named
 from utils.data.windows import Windows
-from utils.evaluate.metrics import ActionTable
+from utils.evaluate import window_errors
+from utils.evaluate.metrics import ActionTable, up_to_frame
 from utils.evaluate.motion import Motion
+from utils.evaluate.window_errors import WindowErrors
 
 # The methods of a run: its network over all joints, the same over the predicted ones, and the baselines.
 NETWORK, PREDICTED, BASELINES = 'KSOF', 'KSOF predicted joints only', ('zero velocity', 'constant velocity')
@@ -35,6 +38,8 @@ class Results:
     motion: errors of acceleration and bone length, by measure and method.
     parameters: number of the network's weights.
     checkpoint: the file that was scored: its path from the results' folder, epoch, SHA-256 and id of its run.
+    pck: percentage of the predicted joints within a distance, by that distance in mm (a text) and method.
+    errors: the file of the windows' errors beside results.json, and its SHA-256.
     """
 
     dataset: Dataset
@@ -50,11 +55,14 @@ class Results:
     motion: Motion = field(default_factory=dict)
     parameters: int = 0
     checkpoint: dict[str, Any] = field(default_factory=dict)
+    pck: Motion = field(default_factory=dict)
+    errors: dict[str, str] = field(default_factory=dict)
 
     @property
     def tables(self) -> list[ActionTable]:
-        """Every table of errors, those of the motion last."""
-        return [*self.methods.values(), *(table for rows in self.motion.values() for table in rows.values())]
+        """Every table, those of the motion and of PCK last."""
+        more = [*self.motion.values(), *self.pck.values()]
+        return [*self.methods.values(), *(table for rows in more for table in rows.values())]
 
     @property
     def missing_actions(self) -> list[str]:
@@ -73,11 +81,11 @@ class Results:
 
 
 def results_of(windows: Windows, dataset: Dataset, *, protocol: str, epoch: int, selected_on: str,
-               methods: dict[str, ActionTable], motion: Motion, parameters: int, sample: bool,
+               methods: dict[str, ActionTable], motion: Motion, pck: Motion, parameters: int, sample: bool,
                checkpoint: dict[str, Any]) -> Results:
     """Builds the results from the windows they were measured on; `Results` describes the other parameters."""
     return Results(dataset, windows.counts(), protocol, windows.input_n, windows.output_n, epoch, selected_on,
-                   methods, windows.missing_files, sample, motion, parameters, checkpoint)
+                   methods, windows.missing_files, sample, motion, parameters, checkpoint, pck)
 
 
 def over_actions(results: Results, actions: Sequence[str]) -> Results:
@@ -93,7 +101,8 @@ def over_actions(results: Results, actions: Sequence[str]) -> Results:
 
     return replace(results, windows={action: results.windows[action] for action in actions},
                    methods=over(results.methods),
-                   motion={measure: over(tables) for measure, tables in results.motion.items()})
+                   motion={measure: over(tables) for measure, tables in results.motion.items()},
+                   pck={distance: over(tables) for distance, tables in results.pck.items()})
 
 
 def json_dict(results: Results) -> dict[str, Any]:
@@ -114,6 +123,12 @@ def json_dict(results: Results) -> dict[str, Any]:
         'methods': rounded(results.methods), 'parameters': results.parameters,
         'motion': {measure: rounded(tables) for measure, tables in results.motion.items()},
         'checkpoint': results.checkpoint,
+        'mpjpe_up_to_frame': rounded({name: {action: up_to_frame(errors) for action, errors in table.items()}
+                                      for name, table in results.methods.items()}),
+        'final_displacement': {name: {action: round(errors[-1], 4) for action, errors in table.items()}
+                               for name, table in results.methods.items()},
+        'pck_percent': {distance: rounded(tables) for distance, tables in results.pck.items()},
+        'errors': results.errors,
     }
 
 
@@ -130,7 +145,8 @@ def read_results(path: Path) -> Results:
                           content['input_n'], content['output_n'], content['epoch'], content['selected_on'],
                           content['methods'], content['missing_files'], content['sample'],
                           content.get('motion', {}), content.get('parameters', 0),
-                          content.get('checkpoint', {}))
+                          content.get('checkpoint', {}), content.get('pck_percent', {}),
+                          content.get('errors', {}))
         complete = results.windows and all(len(table[action]) == results.output_n for table in results.tables
                                            for action in (*results.windows, 'avg'))
         check_values(results)
@@ -146,6 +162,28 @@ def read_results(path: Path) -> Results:
     return results
 
 
+def read_window_errors(results: Results, folder: Path) -> WindowErrors:
+    """Reads the windows' errors that a folder's results.json names. Raises InputError if there are none."""
+    path = folder / window_errors.FILE
+    hint = 'evaluate the run again, with --is_eval'
+    if not results.errors or not path.exists():
+        raise InputError(f'{path}: the errors of the windows are not there; {hint}')
+    with reading(path):
+        content = path.read_bytes()
+    if hashlib.sha256(content).hexdigest() != results.errors.get('sha256'):
+        raise InputError(f'{path}: is not the file that results.json beside it names (SHA-256); {hint}')
+    try:
+        errors = window_errors.from_bytes(content)
+        counts = {str(name): int((errors.action == k).sum()) for k, name in enumerate(errors.actions)}
+        about = errors.dataset, errors.input_n, errors.all_joints.shape[1]
+        if {name: count for name, count in counts.items() if count} != results.windows or (
+                about != (results.dataset.name, results.input_n, results.output_n)):
+            raise ValueError('it is of other windows than results.json')
+    except ValueError as error:
+        raise InputError(f'{path}: is not a file of window errors ({str(error)[:200]}); {hint}') from None
+    return errors
+
+
 def check_values(results: Results) -> None:
     """Raises ValueError or TypeError if a value is not of its kind."""
     whole = [results.input_n, results.output_n, results.epoch, results.parameters, *results.windows.values()]
@@ -154,7 +192,7 @@ def check_values(results: Results) -> None:
     if (not all(isinstance(number, int) for number in whole)
             or not all(isinstance(word, str) for word in words)):
         raise ValueError('a number is no whole one, or a name no word')
-    if not isinstance(results.checkpoint, dict):
-        raise TypeError('the checkpoint is not described')
+    if not isinstance(results.checkpoint, dict) or not isinstance(results.errors, dict):
+        raise TypeError('the checkpoint or the file of the windows\' errors is not described')
     if not set(results.windows) <= set(results.dataset.actions) or not math.isfinite(sum(errors)):
         raise ValueError('an error is not finite, or an action not the dataset\'s')

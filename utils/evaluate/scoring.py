@@ -9,7 +9,13 @@ from utils.common import distributed
 from utils.common.progress import Progress
 from utils.data.skeleton import Skeleton
 from utils.data.windows import Batch, Windows
-from utils.evaluate.metrics import acceleration_errors, bone_length_errors, by_action, frame_errors
+from utils.evaluate.metrics import (
+    acceleration_errors,
+    bone_length_errors,
+    by_action,
+    frame_errors,
+    joints_within,
+)
 
 
 class FrameErrors(NamedTuple):
@@ -21,6 +27,7 @@ class FrameErrors(NamedTuple):
     own_acceleration: Tensor  # of the prediction, likewise
     true_acceleration: Tensor  # of the ground truth, likewise
     bone_length: Tensor  # error, mm
+    within: Tensor  # PCK at each of PCK_MM, over the predicted joints, (W, T_out, len(PCK_MM))
 
 
 @torch.inference_mode()
@@ -39,7 +46,8 @@ def evaluate(predict: Callable[..., Tensor], windows: Windows, skeleton: Skeleto
         predicted = predict(batch.observed, batch.coefficients)
         return (*frame_errors(predicted, batch.future_all, skeleton),
                 *acceleration_errors(predicted, batch.future, batch.observed),
-                bone_length_errors(predicted, batch.future_all, skeleton))
+                bone_length_errors(predicted, batch.future_all, skeleton),
+                joints_within(predicted, batch.future_all, skeleton))
 
     batches = Progress(windows.batches(batch_size, order=own), total=-(-len(own) // batch_size), desc=title,
                        unit=' batches', quiet=distributed.rank() > 0)

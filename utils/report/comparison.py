@@ -12,7 +12,7 @@ from typing import Any
 
 from utils.common import checkpoint
 from utils.common.errors import InputError
-from utils.common.run_folder import known_runs, place
+from utils.common.run_folder import RUNS, known_runs, place
 from utils.evaluate.metrics import ActionTable
 from utils.evaluate.results import BASELINES, NETWORK, PREDICTED, Results, over_actions, read_results
 from utils.report.page import (
@@ -34,12 +34,14 @@ class Run:
     results: what its evaluation found.
     options: the settings it was made with; None where they are not kept.
     history: one entry for each epoch, as in history.csv; empty without that file.
+    folder: where its files lie.
     """
 
     name: str
     results: Results
     options: dict[str, Any] | None
     history: list[dict[str, float]]
+    folder: Path
 
     @property
     def table(self) -> ActionTable:
@@ -65,7 +67,8 @@ def load_run(path: Path) -> Run:
         raise InputError(f'{path}: no such run{known_runs()}')
     file = path / 'results.json' if path.is_dir() else path
     results, folder = read_results(file), file.parent
-    return Run(folder.resolve().name, results, load_options(folder), load_history(folder / 'history.csv'))
+    return Run(folder.resolve().name, results, load_options(folder), load_history(folder / 'history.csv'),
+               folder)
 
 
 def load_options(folder: Path) -> dict[str, Any] | None:
@@ -99,6 +102,24 @@ def load_history(file: Path) -> list[dict[str, float]]:
             return history
     except (TypeError, ValueError, csv.Error) as error:
         raise InputError(f'{file}: is not the history of a run ({error})') from None
+
+
+def matching(pattern: Path) -> list[Path]:
+    """Returns the runs of one setting: a run itself, or the evaluated runs that a pattern such as A* finds.
+
+    Its signs stand in its last part. It is looked for where one stands, then under checkpoint/.
+
+    Raises InputError if it finds none.
+    """
+    if not any(sign in str(pattern) for sign in '*?[') or pattern.exists():
+        return [pattern]
+    for base in (Path(), RUNS):
+        place_of = base / pattern
+        found = sorted(path for path in place_of.parent.glob(place_of.name)
+                       if (path / 'results.json').exists())
+        if found:
+            return found
+    raise InputError(f'{pattern}: matches no evaluated run{known_runs()}')
 
 
 def load_runs(paths: Sequence[Path]) -> list[Run]:

@@ -3,14 +3,18 @@
 test_*_eval.csv is laid out as the original KSOF code writes it.
 """
 import csv
+import hashlib
 import io
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from utils.common.errors import InputError
-from utils.common.files import remove_leftovers, write_text
+from utils.common.files import remove_leftovers, whole_file, write_text
 from utils.data.dataset import label_frames
+from utils.evaluate import window_errors
 from utils.evaluate.results import PREDICTED, Results, json_text, read_results
+from utils.evaluate.window_errors import WindowErrors
 from utils.report import tables
 from utils.report.motion_table import motion_rows, motion_sentences
 from utils.report.published import EPOCHS, PublishedRow, published_rows
@@ -25,15 +29,20 @@ def table_frames(results: Results) -> list[int]:
     return label_frames(results.dataset, results.output_n)
 
 
-def write_all(results: Results, folder: Path) -> str:
+def write_all(results: Results, folder: Path, of_windows: WindowErrors | None = None) -> str:
     """Writes results.json and, from it, test_*_eval.csv and results.md; returns the page for the terminal.
 
-    The files made from results.json are removed before it is replaced.
+    of_windows: the errors of every window, written to errors.npz, which results.json names.
+    The files that go with results.json are removed before it is replaced.
     So the files in the folder agree with each other at every moment, even if this is killed.
 
     Raises InputError if an error is not finite; then the files stay as they were.
     """
     remove_leftovers(folder)
+    content_of_windows = window_errors.to_bytes(of_windows) if of_windows else b''
+    if of_windows:
+        digest = hashlib.sha256(content_of_windows).hexdigest()
+        results = replace(results, errors={'file': window_errors.FILE, 'sha256': digest})
     try:
         content = json_text(results)
     except ValueError:
@@ -42,8 +51,12 @@ def write_all(results: Results, folder: Path) -> str:
     table, page = folder / f'test_{results.protocol}_eval.csv', folder / 'results.md'
     table.unlink(missing_ok=True)
     page.unlink(missing_ok=True)
+    (folder / window_errors.FILE).unlink(missing_ok=True)
     write_text(folder / 'results.json', content)
     written = read_results(folder / 'results.json')
+    if of_windows:
+        with whole_file(folder / window_errors.FILE) as temporary:
+            temporary.write_bytes(content_of_windows)
     write_text(table, csv_text(written))
     write_text(page, markdown(written))
     return tables.terminal(blocks(written))
