@@ -242,6 +242,8 @@ CHANGES: dict[str, list[Change]] = {
          "scored_network(model, 'off', dataset"),
         ('scoring is in evaluation mode', 'dataset.skeleton).eval()', 'dataset.skeleton).train()'),
         ('a run is seeded', '    torch.manual_seed(options.seed)\n', ''),
+    ],
+    'utils/evaluate/methods.py': [
         ('the field averages over all joints', 'NETWORK: table(errors[NETWORK].all_joints)',
          'NETWORK: table(errors[NETWORK].predicted_joints)'),
     ],

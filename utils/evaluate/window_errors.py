@@ -3,7 +3,7 @@ import io
 import math
 import zipfile
 from collections import Counter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from torch import Tensor
@@ -122,7 +122,7 @@ def from_bytes(content: bytes) -> WindowErrors:
     arrays = arrays_of(content)
     if lacking := set(WindowErrors._fields) - arrays.keys():
         raise ValueError(f'lacks {", ".join(sorted(lacking))}')
-    found = {name: arrays[name] for name in WindowErrors._fields}
+    found: dict[str, Any] = {name: arrays[name] for name in WindowErrors._fields}
     if found['dataset'].shape or found['input_n'].shape or found['input_n'].dtype.kind not in 'iu':
         raise ValueError('dataset or input_n is no single value')
     errors = WindowErrors(**found | {'dataset': str(found['dataset']), 'input_n': int(found['input_n'])})
