@@ -82,7 +82,8 @@ def window_errors(dataset: str, windows: Windows, *, all_joints: Tensor, predict
 def to_bytes(errors: WindowErrors) -> bytes:
     """Returns the content of errors.npz: the same bytes for the same errors."""
     file = io.BytesIO()
-    np.savez(file, **{name: np.asarray(value) for name, value in errors._asdict().items()})
+    arrays: dict[str, Any] = {name: np.asarray(value) for name, value in errors._asdict().items()}
+    np.savez(file, **arrays)
     return file.getvalue()
 
 
