@@ -27,24 +27,27 @@ Settings = Mapping[str, Any]
 def build_network(settings: Settings, *, copies: int = 1) -> KSOF:
     """Builds the network, with untrained weights.
 
-    copies: how often memory must hold the weights: in training also as gradients and in the optimizer.
-    InputError, before memory is taken, where this machine has less.
+    copies: how often memory must hold the weights. Training holds them as gradients and in the optimizer too.
+    Raises InputError, before memory is taken, where this machine has less.
     """
     settings = completed(settings)
     without = settings['without']
-    make = partial(KSOF, node_n=settings['node_n'], input_n=settings['input_n'], output_n=settings['output_n'],
-                   dct_n=settings['dct_n'], num_gcn=settings['num_gcn'], d_model=settings['d_model'],
-                   dropout=settings['dropout'], tcn_axis=settings['tcn_axis'], topk=settings['topk'],
-                   wiring=settings['wiring'], norm='layer' if without == 'batch_norm' else 'batch',
-                   **{part: without != part for part in ('ktcn', 'sgcn', 'gates', 'fusion', 'fusion_residual')})
+    make = partial(KSOF, node_n=settings['node_n'], input_n=settings['input_n'],
+                   output_n=settings['output_n'], dct_n=settings['dct_n'], num_gcn=settings['num_gcn'],
+                   d_model=settings['d_model'], dropout=settings['dropout'], tcn_axis=settings['tcn_axis'],
+                   topk=settings['topk'], wiring=settings['wiring'],
+                   norm='layer' if without == 'batch_norm' else 'batch',
+                   **{part: without != part
+                      for part in ('ktcn', 'sgcn', 'gates', 'fusion', 'fusion_residual')})
     if torch.get_default_device().type != 'meta':
         with torch.random.fork_rng(devices=[]), torch.device('meta'):  # sizes, without memory or another seed
             count = sum(parameter.numel() for parameter in make().parameters())
         needed, there = copies * 4 * count, memory()
         if needed > there:
             raise InputError(f'--d_model {settings["d_model"]}, --dct_n {settings["dct_n"]}, --num_gcn '
-                             f'{settings["num_gcn"]}: {count / 1e6:,.0f} M parameters take {needed / 2**30:,.1f} GiB, '
-                             f'this machine has {there / 2**30:,.1f}: lower one of them')
+                             f'{settings["num_gcn"]}: {count / 1e6:,.0f} M parameters take '
+                             f'{needed / 2**30:,.1f} GiB, this machine has {there / 2**30:,.1f}: '
+                             'lower one of them')
     return make()
 
 

@@ -54,7 +54,8 @@ def check_pickle(raw: bytes, names: Container[str] | None = None) -> None:
         if number >= MAX_OPCODES:
             raise ValueError(f'a pickle of more than {MAX_OPCODES} opcodes')
         if names is not None and ('GLOBAL' in name and argument not in names):
-            raise ValueError(f'it names {str(argument)[:80]!r}: another project\'s, not opened, as it could run any code')
+            raise ValueError(f'it names {str(argument)[:80]!r}: another project\'s, not '
+                             'opened, as it could run any code')
         if name in {'NEWOBJ', 'NEWOBJ_EX', 'INST', 'OBJ'} or name.startswith('EXT'):
             raise ValueError(f'it makes an object by {name}')
         try:

@@ -61,7 +61,7 @@ class Dataset:
     drawn_for: what each draw of test windows is made for, in words.
     test_history: frames that all-windows testing leaves room for before the prediction, at the start of a
         recording, where that is more than the observed ones.
-    file_format: what expected files are, in words.
+    file_format: the format of the expected files, in words.
     shown_labels: the field's columns, in ms.
     other_average: actions that some papers average instead of all.
     """
@@ -124,8 +124,8 @@ def missing_files(dataset: Dataset, root: Path, split: str, *, allow: bool) -> l
     """Lists the files of a fixed dataset that are not there. Raises InputError for them unless `allow`."""
     missing = [name for name in dataset.expected(split) if not text_file(root / name).exists()]
     if missing and len(missing) == len(dataset.expected(split)):
-        raise InputError(f'{root}: holds none of the {split} files, {missing[0]} and {len(missing) - 1} more, which are '
-                         f'{dataset.file_format}: see docs/data.md')
+        raise InputError(f'{root}: holds none of the {split} files, {missing[0]} and {len(missing) - 1} '
+                         f'more, which are {dataset.file_format}: see docs/data.md')
     if missing and not allow:
         others = f' ({len(missing) - 1} other files of {split} are missing too)' if len(missing) > 1 else ''
         raise InputError(f'{root / missing[0]}: no such file{others}; add --allow_missing to go on without')

@@ -146,10 +146,12 @@ H36M = Skeleton(raw_fps=50, stride=2, label_ms_per_frame=40, rows=(
     ('RightWristSite', 'RightWristEnd',  'RightWristEnd', (0, 0, 0)),
 ))
 
-# The benchmark's files are recorded at 120 Hz (of the whole database about a fifth is at 60), and the published offsets
-# are the ASF lengths times 70 where one ASF unit is 56.444 mm: hence a label of 40 ms for 16.7 ms, and published
-# millimetres 1.24 times too long. The thorax bone, about 118 mm, and the wrist bone are left out: neck, head and
-# shoulders are 12 cm below the recorded person's.
+# The benchmark's files are recorded at 120 Hz; about a fifth of the whole database is at 60 Hz.
+# So the field's label of 40 ms stands for 16.7 ms.
+# The published offsets are the ASF lengths times 70, but one ASF unit is 56.444 mm.
+# So published millimetres are 1.24 times too long.
+# The thorax bone, about 118 mm, and the wrist bone are left out.
+# So neck, head and shoulders are 12 cm below the recorded person's.
 CMU = Skeleton(raw_fps=120, stride=2, label_ms_per_frame=40, mm_scale_to_true=56.444 / 70, rows=(
     ('Hips',            None,              TRUTH,        (0, 0, 0)),
     ('LHipJoint',       'Hips',            TRUTH,        (0, 0, 0)),
