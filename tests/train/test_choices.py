@@ -174,7 +174,7 @@ def test_what_is_validated_is_the_average_of_the_weights_over_each_window_and_it
     assert torch.equal(validations[-1].weight, saved['model']['ktcn.embedding.weight'])
     assert not torch.equal(validations[-1].weight, saved['average']['model']['ktcn.embedding.weight'])
     own, seen = validations[0].poses.chunk(2)
-    assert torch.equal(seen, mirrored(own, torch.tensor(CMU.opposite_predicted)))
+    assert torch.equal(seen, mirrored(own, torch.tensor(CMU.predicted_mirror_index)))
 
 
 def test_every_step_trains_in_training_mode_also_after_a_validation(changed, drawn):
