@@ -279,6 +279,7 @@ def test_paired_says_what_can_be_said(paired, make_scored, tmp_path):
     assert code == 0 and 'nothing can be said of which is better: 0 is in the interval' in text
     code, text, _ = paired(a, b, '--action', 'soccer')
     assert code == 0 and '120 windows that all runs' in text and 'by action' not in text
+    assert 'Only 3 recordings or blocks were there to draw from' in text
 
 
 def test_paired_averages_the_seeds_that_a_pattern_finds(paired, make_scored, tmp_path):

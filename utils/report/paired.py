@@ -20,6 +20,8 @@ from utils.report.comparison import Run, combined
 from utils.report.page import label_heads, label_table, measured_on, table_frames
 from utils.report.tables import Block, Heading, Notes, Row, Table, number
 
+FEW_UNITS = 10  # in all, below which percentiles of a bootstrap lie too near each other
+
 
 class Setting:
     """One or several runs that differ in nothing but the seed, under one name."""
@@ -131,6 +133,9 @@ def caveats(first: Setting, second: Setting, pairs: Pairs) -> list[str]:
     if any(len(setting.runs) > 1 for setting in (first, second)):
         lines.append('The runs of a setting are drawn too, so the interval holds their spread, which two or '
                      'three runs show only roughly.')
+    if sum(units.values()) < FEW_UNITS:
+        lines.append(f'Only {sum(units.values())} recordings or blocks were there to draw from: the interval is too '
+                     'narrow, so take a difference near its end for none.')
     if alone := [action for action, count in units.items() if count == 1]:
         lines.append(f'Of {", ".join(alone)} there is only one window, which stays as it is in every draw.')
     left = {len(errors.start) for setting in (first, second) for errors in setting.errors}
