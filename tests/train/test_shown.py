@@ -1,6 +1,5 @@
 """What one sees while a run trains: lines in a file, a bar in a terminal, and how long is left."""
 import io
-import logging
 import os
 import signal
 import sys
@@ -29,8 +28,7 @@ class Terminal(io.StringIO):
 @pytest.fixture
 def terminal(monkeypatch):
     monkeypatch.setattr(os, 'get_terminal_size', lambda *_: os.terminal_size((80, 24)))
-    monkeypatch.setattr(sys, 'stderr', Terminal())
-    return sys.stderr
+    return Terminal()  # pytest puts its own stderr in place before a test: set in each
 
 
 def test_a_run_in_a_file_is_lines(command, tmp_path, capsys, monkeypatch):
@@ -54,18 +52,20 @@ def test_a_run_in_a_file_is_lines(command, tmp_path, capsys, monkeypatch):
     assert (tmp_path / 'run' / 'train.log').read_text().splitlines()[:len(kept)] == kept
 
 
-def test_the_bar_shows_the_fused_error_first(command, terminal):
+def test_the_bar_shows_the_fused_error_first(command, terminal, monkeypatch):
+    monkeypatch.setattr(sys, 'stderr', terminal)
     assert command('--epoch', '1', '--skip_rate', '8') == 0
     lines = terminal.getvalue().replace('\n', '\r').split('\r')
-    drawn = [line for line in lines if line.startswith('epoch 1/1  fused ')]
+    drawn = [line for line in lines if line.startswith('epoch 1/1  fused ') and '%|' in line]
     assert drawn and all(len(line) <= 80 for line in drawn)
     for line in drawn:
         assert line.index('fused ') < line.index('K-TCN ') < line.index('S-GCN ') < line.index('%|')
-    assert any('| done in ' in line for line in drawn)
+    assert any('done in ' in line for line in drawn)
 
 
 def test_tqdm_disable_hides_every_bar(command, terminal, monkeypatch):
     monkeypatch.setenv('TQDM_DISABLE', '1')
+    monkeypatch.setattr(sys, 'stderr', terminal)
     assert command('--epoch', '1') == 0
     said = terminal.getvalue()
     assert '%|' not in said and '\r' not in said and 'epoch 1/1  fused ' in said
@@ -78,16 +78,14 @@ def test_what_tqdm_disable_means(value, shown, monkeypatch):
     assert hidden() is shown and hidden(quiet=True) is True
 
 
-def test_items_without_a_bar_are_counted_once_a_minute(monkeypatch, caplog):
-    clock = iter(range(0, 10_000, 25))
+def test_items_without_a_bar_are_counted_once_a_minute(monkeypatch):
+    clock, said = iter(range(0, 10_000, 25)), []
     monkeypatch.setattr(progress.time, 'monotonic', lambda: next(clock))
+    monkeypatch.setattr(progress.log, 'info', lambda form, *values: said.append(form % values))
     monkeypatch.setattr(sys, 'stderr', io.StringIO())
-    monkeypatch.setattr(logging.getLogger('ksof'), 'propagate', True)
-    with caplog.at_level(logging.INFO, 'ksof'):
-        assert list(Progress(range(8), desc='reading cmu train', unit=' files')) == [*range(8)]
-    assert caplog.messages == ['reading cmu train: 2 of 8 files', 'reading cmu train: 5 of 8 files']
-    caplog.clear()
-    assert list(Progress(range(8), desc='x', unit=' files', quiet=True)) == [*range(8)] and not caplog.messages
+    assert list(Progress(range(8), desc='reading cmu train', unit=' files')) == [*range(8)]
+    assert said == ['reading cmu train: 2 of 8 files', 'reading cmu train: 5 of 8 files']
+    assert list(Progress(range(8), desc='x', unit=' files', quiet=True)) == [*range(8)] and len(said) == 2
 
 
 @pytest.mark.parametrize('seconds, text', [(0.2, '0 s'), (99, '99 s'), (100, '2 min'), (5400, '90 min'),
