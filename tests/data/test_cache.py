@@ -1,5 +1,6 @@
 """The cache of parsed sequences: what makes it valid, what damages it, and several runs at once."""
 import hashlib
+import io
 import subprocess
 import sys
 
@@ -52,9 +53,14 @@ def test_a_cache_gives_back_what_was_read(counted, capsys):
     assert counted.load() == (fresh, 0)
 
 
-def test_the_progress_bar_names_files_and_frames(counted, capsys):
+def test_the_progress_bar_names_files_and_frames(counted, monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    monkeypatch.setattr(sys, 'stderr', Terminal())
     counted.load()
-    shown = capsys.readouterr().err
+    shown = sys.stderr.getvalue()
     assert 'two.txt' in shown and '3 frames' in shown
 
 
