@@ -47,14 +47,15 @@ def main(argv: Sequence[str] | None) -> None:
                      frames=frames)
     known = CMU.label_ms(frames)
     columns = [label for label in LABELS if label in known]
-    print(f'{len(files)} test files, {errors["direct"].windows} windows; mm as the field counts them, at '
-          f'its labels')
-    print('| skeleton | ' + ' | '.join(f'{label} ms' for label in columns) + ' |')
-    print('|---|' + '---|' * len(columns))
-    still = errors['direct'].standing_still
-    rows = {**{name: error.predicted for name, error in errors.items()}, 'standing still': still}
-    for name, values in rows.items():
-        print(f'| {name} | ' + ' | '.join(f'{values[known.index(label)]:.1f}' for label in columns) + ' |')
+    print(f'{len(files)} test files, {errors["direct"].windows} windows; the field\'s mm at its labels, over the '
+          'joints that a skeleton has;\nin brackets the files themselves over the same joints')
+    print('| skeleton | joints | ' + ' | '.join(f'{label} ms' for label in columns)
+          + f' | standing still, {columns[-1]} ms |')
+    print('|---|' + '---|' * (len(columns) + 2))
+    for name, cost in errors.items():
+        places = [known.index(label) for label in columns]
+        cells = [f'{cost.predicted[k]:.1f} ({cost.direct[k]:.1f})' for k in places]
+        print(f'| {name} | {cost.joints} | ' + ' | '.join(cells) + f' | {cost.standing_still[places[-1]]:.1f} |')
 
 
 if __name__ == '__main__':

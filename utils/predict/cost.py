@@ -20,10 +20,16 @@ BETWEEN = {'spine1': ('pelvis', 'spine2', 0.6), 'chest': ('spine2', 'spine3', 0.
 AS_CMU = 'cmu'
 
 
-class Error(NamedTuple):
-    """Errors at each predicted frame in the field's mm, mean over windows: (T,)."""
+class Cost(NamedTuple):
+    """Errors in the field's mm at each predicted frame, (T,), over joints that a skeleton has and the network predicts.
 
+    predicted: from that skeleton. direct: from the file itself, over the same joints.
+    standing_still: of that skeleton.
+    """
+
+    joints: int
     predicted: np.ndarray
+    direct: np.ndarray
     standing_still: np.ndarray
     windows: int
 
@@ -77,48 +83,43 @@ def windows_of(motion: Motion, predictor: Predictor, frames: int, every: int) ->
     yield from range(first, len(motion.body) - int(np.ceil(frames * motion.fps / predictor.fps)), every)
 
 
-def errors_of(predictor: Predictor, motion: Motion, truth: Motion, lasts: list[int],
+def distances(predictor: Predictor, motion: Motion, lasts: list[int],
               frames: int) -> tuple[np.ndarray, np.ndarray]:
-    """Predicts a motion and compares with the original file, on CMU's skeleton: the other lengths are no
-    error.
+    """Predicts a motion and compares with its own future, on CMU's skeleton in its mm, without the body's rotation.
 
-    Errors are the field's: all 38 joints, its mm; joints that no network predicts come from the truth.
-    Returns (W, T) of the prediction and of standing still.
+    Returns (T, J) of the prediction and of standing still, means over the windows.
     """
-    held = [joint for joint in range(len(CMU.joints)) if joint not in (*CMU.predicted, *CMU.copied)]
-    own: list[np.ndarray] = []
-    still: list[np.ndarray] = []
+    own, still = [], []
     for last in lasts:
         now, step = last / motion.fps, 1 / predictor.fps
         observed = motion.at(now + step * np.arange(1 - predictor.input_n, 1), last=last)
-        true = truth.at(now + step * np.arange(1, frames + 1))
-        for poses, into in ((predictor.predict(observed, frames), own),
-                            (np.repeat(truth.at(np.array([now])), frames, 0), still)):
-            poses = poses.copy()
-            poses[:, held] = true[:, held]
-            into.append(np.linalg.norm(poses - true, axis=-1).mean(-1))
-    return np.array(own), np.array(still)
+        true = motion.at(now + step * np.arange(1, frames + 1))
+        own.append(np.linalg.norm(predictor.predict(observed, frames) - true, axis=-1))
+        still.append(np.linalg.norm(observed[-1] - true, axis=-1))
+    return np.mean(own, axis=0), np.mean(still, axis=0)
 
 
 def measure(predictor: Predictor, files: list[Path], skeletons: list[str], *, every: int, frames: int,
-            seed: int = 0
-            ) -> dict[str, Error]:
-    """Predicts every `every`-th window of CMU test files directly, and turned into each skeleton with other
-    lengths.
+            seed: int = 0) -> dict[str, Cost]:
+    """Predicts every `every`-th frame's window of CMU test files, directly and turned into each skeleton.
 
-    An action's windows count together and the actions alike, as in the field's average.
+    The skeletons have other bone lengths. Files count alike, as actions do in the field's average.
     """
-    rows: dict[str, list[tuple[np.ndarray, np.ndarray, int]]] = {name: [] for name in ('direct', *skeletons)}
+    rows: dict[str, list[Cost]] = {name: [] for name in ('direct', *skeletons)}
+    scored = np.isin(np.arange(len(CMU.joints)), (*CMU.predicted, *CMU.copied))
     for number, path in enumerate(files):
         truth = read_motion(path, 'cmu', fps=CMU.raw_fps)
         lasts = list(windows_of(truth, predictor, frames, every))
+        direct, _ = distances(predictor, truth, lasts, frames)
         joints = other_lengths(body_joints_of(truth), np.random.default_rng(seed + number))
         for name in rows:
             motion = truth
             if name != 'direct':
                 motion = motion_of_joints(as_table(joints, name), 'cmu', table=name, fps=truth.fps,
                                           units='mm')
-            own, still = errors_of(predictor, motion, truth, lasts, frames)
-            rows[name].append((own.mean(0), still.mean(0), len(lasts)))
-    return {name: Error(np.mean([row[0] for row in files_of], 0), np.mean([row[1] for row in files_of], 0),
-                        sum(row[2] for row in files_of)) for name, files_of in rows.items()}
+            own, still = distances(predictor, motion, lasts, frames)
+            has = motion.known & scored
+            means = [errors[:, has].mean(-1) for errors in (own, direct, still)]
+            rows[name].append(Cost(int(has.sum()), *means, len(lasts)))
+    return {name: Cost(costs[0].joints, *(np.mean([cost[k] for cost in costs], axis=0) for k in (1, 2, 3)),
+                       sum(cost.windows for cost in costs)) for name, costs in rows.items()}
