@@ -47,15 +47,17 @@ def main(argv: Sequence[str] | None) -> None:
                      frames=frames)
     known = CMU.label_ms(frames)
     columns = [label for label in LABELS if label in known]
-    print(f'{len(files)} test files, {errors["direct"].windows} windows; the field\'s mm at its labels, over the '
-          'joints that a skeleton has;\nin brackets the files themselves over the same joints')
+    print(f'{len(files)} test files, {errors["direct"].windows} windows; the field\'s mm at its labels, over '
+          'the joints that a')
+    print('skeleton has; in brackets the files themselves over the same joints')
     print('| skeleton | joints | ' + ' | '.join(f'{label} ms' for label in columns)
           + f' | standing still, {columns[-1]} ms |')
     print('|---|' + '---|' * (len(columns) + 2))
     for name, cost in errors.items():
         places = [known.index(label) for label in columns]
         cells = [f'{cost.predicted[k]:.1f} ({cost.direct[k]:.1f})' for k in places]
-        print(f'| {name} | {cost.joints} | ' + ' | '.join(cells) + f' | {cost.standing_still[places[-1]]:.1f} |')
+        cells.append(f'{cost.standing_still[places[-1]]:.1f}')
+        print(f'| {name} | {cost.joints} | {" | ".join(cells)} |')
 
 
 if __name__ == '__main__':

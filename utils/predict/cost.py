@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from utils.common.errors import InputError
 from utils.data.skeleton import CMU
 from utils.mocap.joints import match, model_joints, tables
 from utils.mocap.motion import Motion, motion_of_joints
@@ -21,7 +22,7 @@ AS_CMU = 'cmu'
 
 
 class Cost(NamedTuple):
-    """Errors in the field's mm at each predicted frame, (T,), over joints that a skeleton has and the network predicts.
+    """Errors in the field's mm at each predicted frame, (T,), over predicted joints that a skeleton has.
 
     predicted: from that skeleton. direct: from the file itself, over the same joints.
     standing_still: of that skeleton.
@@ -85,7 +86,7 @@ def windows_of(motion: Motion, predictor: Predictor, frames: int, every: int) ->
 
 def distances(predictor: Predictor, motion: Motion, lasts: list[int],
               frames: int) -> tuple[np.ndarray, np.ndarray]:
-    """Predicts a motion and compares with its own future, on CMU's skeleton in its mm, without the body's rotation.
+    """Predicts a motion and compares with its own future: CMU's skeleton and mm, no rotation of the body.
 
     Returns (T, J) of the prediction and of standing still, means over the windows.
     """
@@ -110,6 +111,9 @@ def measure(predictor: Predictor, files: list[Path], skeletons: list[str], *, ev
     for number, path in enumerate(files):
         truth = read_motion(path, 'cmu', fps=CMU.raw_fps)
         lasts = list(windows_of(truth, predictor, frames, every))
+        if not lasts:
+            raise InputError(f'{path}: {len(truth.body)} frames are too few for a window and '
+                             f'{frames} frames more')
         direct, _ = distances(predictor, truth, lasts, frames)
         joints = other_lengths(body_joints_of(truth), np.random.default_rng(seed + number))
         for name in rows:
