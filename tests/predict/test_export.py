@@ -157,6 +157,7 @@ def test_an_onnx_that_is_none_is_one_line(damage, written, tmp_path):
 
 def test_what_runs_an_onnx_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(exported, 'find_spec', lambda name: None)
+    (tmp_path / 'net.onnx').touch()
     with pytest.raises(InputError, match=r'^\.onnx needs onnxruntime: pip install -r requirements-export'):
         load_predictor(tmp_path / 'net.onnx')
 
