@@ -123,6 +123,8 @@ def test_what_nobody_has_thought_of_keeps_its_traceback():
 
 @pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1])
 def test_a_signal_while_reading_or_evaluating_cleans_up(number, tmp_path, capsys):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        pytest.skip('the tests were started with this signal ignored, as by nohup')
     def work():
         with files.whole_file(tmp_path / 'table'):
             signal.raise_signal(number)
