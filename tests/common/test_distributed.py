@@ -87,13 +87,13 @@ MAIN = textwrap.dedent('''
             os.kill(os.getpid(), getattr(signal, fate))
         return step(*arguments, **options)
 
-    def run_and_more(reader, options):
-        run(reader, options)
+    def run_and_more(dataset, options, named, defaults):
+        run(dataset, options, named, defaults)
         utils.train.engine.train_step = step
         from test_distributed import compare
         compare(options.data_dir, options.exp)
         options.is_load, options.lr_now = True, 0.1
-        run(reader, options)
+        run(dataset, options, {**named, 'lr_now': 0.1}, defaults)
 
     if fate == 'more':
         utils.run.run = run_and_more
@@ -150,7 +150,7 @@ def test_evaluation_and_training_steps_are_those_of_one_process(whole, sample_cm
 
 def test_rank_0_alone_speaks_and_writes(whole, command, tmp_path, capsys):
     folder, code, out, err = whole
-    assert out.count('## KSOF') == 1 and err.count('epoch 2/2  train') == 1 and '2 processes of 4 windows a step' in err
+    assert out.count('KSOF on synthetic motion') == 1 and err.count('epoch 2/2  fused ') == 1 and '2 processes of 4 windows a step' in err
     assert json.loads((folder / 'options.json').read_text())['processes'] == 2
     assert len((folder / 'history.csv').read_text().splitlines()) == 3 and not (folder.parent / 'run.1').exists()
     state = checkpoint.load(folder / checkpoint.LAST)
