@@ -141,7 +141,9 @@ def read_asf(path: Path) -> Asf:
                 raise ValueError('out of place')
         except ValueError as error:
             raise InputError(f'{path}: line {number}: {key[:40]}: {error}') from None
-    bones = {block['name'][0]: bone_of(block) for block in blocks if 'name' in block}
+    # Where the file is cut off inside a block, that block lacks fields; check_complete says so.
+    whole = [block for block in blocks if {'name', 'direction', 'length', 'axis'} <= block.keys()]
+    bones = {block['name'][0]: bone_of(block) for block in whole}
     check_complete(path, bones, blocks, parents, in_block)
     for name, fields, all_fields in ((':units', units, ('mass', 'length', 'angle')),
                                      (':root', root, tuple(ROOT_FIELDS))):
