@@ -150,7 +150,8 @@ def test_evaluation_and_training_steps_are_those_of_one_process(whole, sample_cm
 
 def test_rank_0_alone_speaks_and_writes(whole, command, tmp_path, capsys):
     folder, code, out, err = whole
-    assert out.count('KSOF on synthetic motion') == 1 and err.count('epoch 2/2  fused ') == 1 and '2 processes of 4 windows a step' in err
+    assert out.count('KSOF on synthetic motion') == 1 and err.count('epoch 2/2  fused ') == 1
+    assert '2 processes of 4 windows a step' in err
     assert json.loads((folder / 'options.json').read_text())['processes'] == 2
     assert len((folder / 'history.csv').read_text().splitlines()) == 3 and not (folder.parent / 'run.1').exists()
     state = checkpoint.load(folder / checkpoint.LAST)
