@@ -123,7 +123,13 @@ def measure(predictor: Predictor, files: list[Path], skeletons: list[str], *, ev
                                           units='mm')
             own, still = distances(predictor, motion, lasts, frames)
             has = motion.known & scored
-            means = [errors[:, has].mean(-1) for errors in (own, direct, still)]
-            rows[name].append(Cost(int(has.sum()), *means, len(lasts)))
-    return {name: Cost(costs[0].joints, *(np.mean([cost[k] for cost in costs], axis=0) for k in (1, 2, 3)),
-                       sum(cost.windows for cost in costs)) for name, costs in rows.items()}
+            rows[name].append(Cost(int(has.sum()), own[:, has].mean(-1), direct[:, has].mean(-1),
+                                   still[:, has].mean(-1), len(lasts)))
+    return {name: mean_of(costs) for name, costs in rows.items()}
+
+
+def mean_of(costs: list[Cost]) -> Cost:
+    """Averages the costs of several files, each of which counts the same."""
+    return Cost(costs[0].joints, np.mean([cost.predicted for cost in costs], axis=0),
+                np.mean([cost.direct for cost in costs], axis=0),
+                np.mean([cost.standing_still for cost in costs], axis=0), sum(cost.windows for cost in costs))
