@@ -1,8 +1,8 @@
 """Every command that README.md and docs/ show runs: in order, document by document, with short settings, on sample data.
 
 Each document has a working folder of its own, in which the names that commands use stand for something:
-DATA (and whatever follows --data_dir) for the sample datasets; RUN, RUN_A, OTHER_RUN, RUN1 and the like, and checkpoint/ANY_NAME,
-for a trained run, on the dataset that the name begins with or else CMU mocap; CHECKPOINT and CKPT for the file of one; MOTION and
+DATA (and whatever follows --data_dir) for the sample datasets; RUN, RUN_A, OTHER_RUN, RUN1 and the like, the released
+runs' names and checkpoint/ANY_NAME for a trained run, on the dataset that the name begins with or else CMU mocap; CHECKPOINT and CKPT for the file of one; MOTION and
 any .amc, .bvh, .npy or .txt for a recording; AMC_DIR for a folder of trials. What follows --out is written there.
 """
 import re
@@ -30,8 +30,9 @@ SHORT = ['--epoch', '1', '--skip_rate', '40', '--d_model', '1', '--num_gcn', '1'
 TRAINING = (*(f'{main.__name__}.py' for main in MAINS.values()), 'tools/reproduce.py')
 SOME = {'tools/benchmark.py': ['--quick', '--d_model', '1', '--dataset', 'cmu', '--cuda_idx', 'cpu'],
         'tools/gpu_check.py': ['--dataset', 'cmu'],
-        'tools/ablate.py': [*SHORT, '--only', 'unchanged', 'topk_off', '--seeds', '0']}
-RUN_NAME = re.compile(r'([A-Z]+_)?RUN(_?[A-Z0-9]+)?')
+        'tools/ablate.py': [*SHORT, '--only', 'unchanged', 'topk_off', '--seeds', '0'],
+        'tests/mutate.py': ['--help']}  # it takes hours; test_mutations.py holds its list
+RUN_NAME = re.compile(r'([A-Z]+_)?RUN(_?[A-Z0-9]+)?|cmu_(short|long)')
 WORDS = {'MOTION': 'motion.bvh', 'CHECKPOINT': 'checkpoint/RUN/ckpt_best.pth.tar', 'CKPT': 'checkpoint/RUN/ckpt_best.pth.tar'}
 NOT_RUN = {
     'make': 'builds an environment of its own; that the target is there is checked',
