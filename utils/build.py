@@ -24,6 +24,16 @@ from utils.train.settings import TrainSettings
 Settings = Mapping[str, Any]
 
 
+def network_arguments(settings: Settings) -> dict[str, Any]:
+    """Picks the arguments of KSOF: plain numbers, words and switches."""
+    settings = completed(settings)
+    without = settings['without']
+    names = ('node_n', 'input_n', 'output_n', 'dct_n', 'num_gcn', 'd_model', 'dropout', 'tcn_axis', 'topk', 'wiring')
+    parts = ('ktcn', 'sgcn', 'gates', 'fusion', 'fusion_residual')
+    return ({name: settings[name] for name in names} | {part: without != part for part in parts}
+            | {'norm': 'layer' if without == 'batch_norm' else 'batch'})
+
+
 def build_network(settings: Settings, *, copies: int = 1) -> KSOF:
     """Builds the network, with untrained weights.
 
@@ -31,14 +41,7 @@ def build_network(settings: Settings, *, copies: int = 1) -> KSOF:
     Raises InputError, before memory is taken, where this machine has less.
     """
     settings = completed(settings)
-    without = settings['without']
-    make = partial(KSOF, node_n=settings['node_n'], input_n=settings['input_n'],
-                   output_n=settings['output_n'], dct_n=settings['dct_n'], num_gcn=settings['num_gcn'],
-                   d_model=settings['d_model'], dropout=settings['dropout'], tcn_axis=settings['tcn_axis'],
-                   topk=settings['topk'], wiring=settings['wiring'],
-                   norm='layer' if without == 'batch_norm' else 'batch',
-                   **{part: without != part
-                      for part in ('ktcn', 'sgcn', 'gates', 'fusion', 'fusion_residual')})
+    make = partial(KSOF, **network_arguments(settings))
     if torch.get_default_device().type != 'meta':
         with torch.random.fork_rng(devices=[]), torch.device('meta'):  # sizes, without memory or another seed
             count = sum(parameter.numel() for parameter in make().parameters())

@@ -5,8 +5,10 @@ import json
 import pytest
 import torch
 
+from model.ksof import KSOF
 from tests.conftest import PROJECT, weights
 from tools import release
+from utils.build import build_network
 from utils.common import checkpoint
 from utils.common.cli import run_tool
 from utils.evaluate.results import read_results
@@ -19,18 +21,32 @@ def test_a_released_run_scores_the_same_and_says_nothing_of_the_machine(command,
     run, out = tmp_path / 'run', tmp_path / 'given'
     assert run_tool(release.main, [str(run), '--out', str(out)]) == 0
     assert sorted(path.name for path in out.iterdir()) == [
-        'ckpt_best.pth.tar', 'errors.npz', 'history.csv', 'options.json', 'results.json', 'results.md',
-        'test_all_eval.csv']
+        'ckpt_best.pth.tar', 'config.json', 'errors.npz', 'history.csv', 'model.safetensors', 'options.json',
+        'results.json', 'results.md', 'test_all_eval.csv']
     assert not [path for path in out.iterdir() if str(tmp_path).encode() in path.read_bytes()]
     state = torch.load(out / checkpoint.BEST, weights_only=True)
     assert set(state) == {'model', 'criterion', 'epoch', 'history', 'best', 'options'}
     expected = checkpoint.load(run / checkpoint.BEST)['model']
     assert all(torch.equal(state['model'][name], expected[name]) for name in expected)
+    assert_safetensors_hold_the_network(out)
     before = (out / 'results.json').read_text()
     (out / 'results.json').unlink()
     assert command('--recipe', 'accurate', '--is_eval', '--exp', str(out)) == 0
     assert (out / 'results.json').read_text() == before
     assert json.loads((out / 'options.json').read_text())['options']['data_dir'] == 'DATA'
+
+
+def assert_safetensors_hold_the_network(folder):
+    """KSOF with config.json's arguments takes model.safetensors and predicts what the checkpoint does."""
+    load_file = pytest.importorskip('safetensors.torch').load_file
+    sizes = json.loads((folder / 'config.json').read_text())['network']
+    network = KSOF(**sizes).eval()
+    network.load_state_dict(load_file(folder / 'model.safetensors'))
+    expected = build_network(checkpoint.load(folder / checkpoint.BEST)['options']).eval()
+    expected.load_state_dict(checkpoint.load(folder / checkpoint.BEST)['model'])
+    observed = 300 * torch.randn(2, sizes['input_n'], sizes['node_n'])
+    with torch.no_grad():
+        assert torch.equal(network(observed).fused, expected(observed).fused)
 
 
 @pytest.mark.parametrize('damage', ['exists', 'unevaluated', 'absent', 'deep'])
@@ -59,6 +75,7 @@ def test_what_the_project_gives_away(name):
     assert (folder / checkpoint.BEST).stat().st_size < 16e6
     weights = torch.load(folder / checkpoint.BEST, weights_only=True)
     assert set(weights) == {'model', 'criterion', 'epoch', 'history', 'best', 'options'}
+    assert_safetensors_hold_the_network(folder)
     trained = load_trained(folder / checkpoint.BEST)
     results = read_results(folder / 'results.json')
     assert (results.dataset.name, results.output_n, results.epoch) == ('cmu', trained.settings['output_n'], trained.epoch)
