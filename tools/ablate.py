@@ -154,7 +154,7 @@ def blocks(runs: Path, seeds: Sequence[int]) -> list[Block]:
     """Makes the table of every change that has a run with a finished epoch, beside the unchanged network."""
     found = {name: [read_run(runs / f'{name}_seed{seed}') for seed in seeds] for name in CHANGES}
     cells = [['change', 'parameters', 'epochs', 'minutes', *(f'seed {seed}' for seed in seeds), 'mean',
-              'against unchanged', 'acceleration error', 'acceleration', 'gradient of JPS']]
+              'against unchanged', 'acceleration error', 'acceleration', 'bone error', 'gradient of JPS']]
     for name, of_seeds in found.items():
         trained = [run for run in of_seeds if run]
         if not trained:
@@ -165,15 +165,17 @@ def blocks(runs: Path, seeds: Sequence[int]) -> list[Block]:
         if pairs:
             change = sum(run for run, _ in pairs) / sum(base for _, base in pairs) - 1
             against = f'{100 * change:+.1f}%'
-        keys = ('validation', 'acceleration_error', 'acceleration', 'share_jps')
-        error, wrong, own, share = (mean(run.best[key] for run in trained) for key in keys)
+        keys = ('validation', 'acceleration_error', 'acceleration', 'bone_error', 'share_jps')
+        error, wrong, own, bones, share = (mean(run.best[key] for run in trained) for key in keys)
         cells.append([name, f'{trained[0].parameters:,}', str(trained[0].epochs),
                       f'{mean(run.minutes for run in trained):.1f}',
                       *(f'{run.best["validation"]:.2f}' if run else '-' for run in of_seeds), f'{error:.2f}',
-                      against, f'{wrong:.2f}', f'{own:.2f}', f'{100 * share:.1f}%'])
+                      against, f'{wrong:.2f}', f'{own:.2f}', f'{bones:.2f}',
+                      f'{100 * share:.1f}%'])
     return ['Validation MPJPE in mm over all predicted frames, at the best epoch of each seed; acceleration '
-            'error and the prediction\'s own mean acceleration, in mm per frame squared; the share of JPS in '
-            'the norms of the loss terms\' gradients. Means of the seeds.', Table(cells)]
+            'error and the prediction\'s own mean acceleration, in mm per frame squared; error of the bones\' '
+            'lengths, in mm; the share of JPS in the norms of the loss terms\' gradients. Means of the seeds.',
+            Table(cells)]
 
 
 def read_run(folder: Path) -> Trained | None:

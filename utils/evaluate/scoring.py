@@ -62,13 +62,14 @@ def validate(network: nn.Module, windows: Windows, skeleton: Skeleton, *,
 
     'validation' is the MPJPE in mm, which selects an epoch.
     'acceleration_error', and 'acceleration' of the prediction itself, are in mm per frame squared.
+    'bone_error' is that of the bones' lengths in mm.
     The network is left in evaluation mode.
     """
     network.eval()
     errors = evaluate(lambda *views: network(*views).fused, windows, skeleton, batch_size=batch_size,
                       title='validating')
     measured = {'validation': errors.all_joints, 'acceleration_error': errors.acceleration_error,
-                'acceleration': errors.own_acceleration}
+                'acceleration': errors.own_acceleration, 'bone_error': errors.bone_length}
     averages = {name: by_action(values, windows.action_index, windows.actions)['avg']
                 for name, values in measured.items()}
     return {name: sum(average) / len(average) for name, average in averages.items()}
