@@ -27,7 +27,8 @@ from utils.evaluate import window_errors
 from utils.evaluate.results import read_results, read_window_errors
 from utils.predict.trained import checkpoint_path, load_trained
 
-KEPT = ('model', 'criterion', 'epoch', 'history', 'best')  # of a checkpoint; the rest is for going on with training
+# What is kept of a checkpoint. The rest is for going on with training.
+KEPT = ('model', 'criterion', 'epoch', 'history', 'best')
 SAFETENSORS = 'model.safetensors'
 TABLES = ('history.csv', 'results.json', 'results.md', 'test_all_eval.csv')
 
@@ -35,8 +36,10 @@ TABLES = ('history.csv', 'results.json', 'results.md', 'test_all_eval.csv')
 def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = tool_parser(__doc__)
     parser.add_argument('run', metavar='RUN', type=Path,
-                        help='run folder, its name under checkpoint/, or its checkpoint file; evaluated with --is_eval')
-    parser.add_argument('--out', metavar='FOLDER', type=Path, required=True, help='the folder to make; it must not exist')
+                        help='run folder, its name under checkpoint/, or its checkpoint file; evaluated with '
+                             '--is_eval')
+    parser.add_argument('--out', metavar='FOLDER', type=Path, required=True,
+                        help='the folder to make; it must not exist')
     arguments = parser.parse_args(argv)
     if not find_spec('safetensors'):
         raise InputError('safetensors is not installed: pip install -r requirements-extra.txt')
@@ -77,19 +80,22 @@ def main(argv: Sequence[str] | None) -> None:
     written = read_results(run / 'results.json')
     scored = written.checkpoint
     if scored.get('sha256', digest) != digest:
-        raise InputError(f'{run / "results.json"}: is of another checkpoint than {best.name}; evaluate the run again, with '
-                         '--is_eval')
+        raise InputError(f'{run / "results.json"}: is of another checkpoint than {best.name}; evaluate the '
+                         'run again, with --is_eval')
     if written.errors:
         read_window_errors(written, run)
     out.mkdir()
     weights = {name: state[name] for name in KEPT} | {'options': of_anywhere(state['options'], out.name)}
     checkpoint.save(out / checkpoint.BEST, weights)
     write_safetensors(out, state['model'], state['options'])
-    write_text(out / 'options.json', json.dumps(about | {'options': of_anywhere(about['options'], out.name)}, indent=2) + '\n')
+    write_text(out / 'options.json',
+               json.dumps(about | {'options': of_anywhere(about['options'], out.name)}, indent=2) + '\n')
     for name in (*TABLES, *([window_errors.FILE] if written.errors else [])):
         shutil.copyfile(run / name, out / name)
-    results, (_, digest) = json.loads((out / 'results.json').read_bytes()), checkpoint.load_with_digest(out / checkpoint.BEST)
-    results['checkpoint'] = {'path': checkpoint.BEST, 'epoch': state['epoch'], 'sha256': digest, 'run_id': None}
+    results = json.loads((out / 'results.json').read_bytes())
+    digest = checkpoint.load_with_digest(out / checkpoint.BEST)[1]
+    results['checkpoint'] = {'path': checkpoint.BEST, 'epoch': state['epoch'], 'sha256': digest,
+                             'run_id': None}
     write_text(out / 'results.json', json.dumps(results, indent=2) + '\n')
     script = f"{MAINS[state['options']['dataset']].__name__}.py"
     name = out if run_folder.place(out).resolve() == out.resolve() else f'./{out}'

@@ -1,4 +1,4 @@
-"""List the runs under checkpoint/: how far each is, what it scored, and how its options differ from the defaults."""
+"""List the runs under checkpoint/: how far each is, what it scored, which options are not the defaults."""
 import argparse
 import sys
 from collections.abc import Sequence
@@ -24,7 +24,8 @@ LABELS = (80, 400)  # ms, at which the test error is shown
 
 def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = tool_parser(__doc__)
-    parser.add_argument('folder', metavar='FOLDER', type=Path, nargs='?', help='where the runs are (default: checkpoint/)')
+    parser.add_argument('folder', metavar='FOLDER', type=Path, nargs='?',
+                        help='where the runs are (default: checkpoint/)')
     return parser.parse_args(argv)
 
 
@@ -39,7 +40,8 @@ def main(argv: Sequence[str] | None) -> None:
 
 def page(runs: Sequence[Path]) -> list[tables.Block]:
     """Returns a table with a row for each run, and below it the options and what could not be read."""
-    cells = [['run', 'dataset', 'frames', 'started', 'epochs', 'validation mm', *(f'test {label} ms' for label in LABELS)]]
+    cells = [['run', 'dataset', 'frames', 'started', 'epochs', 'validation mm',
+              *(f'test {label} ms' for label in LABELS)]]
     options, unreadable = [], []
     for run in runs:
         row, changed, problems = describe(run)
@@ -53,7 +55,10 @@ def page(runs: Sequence[Path]) -> list[tables.Block]:
 
 
 def describe(run: Path) -> tuple[list[str], list[str], list[str]]:
-    """Returns a run's values in the table, its options that differ as on a command line, and what could not be read of it."""
+    """Returns a run's values in the table, its options that differ, and what could not be read of it.
+
+    The options stand as on a command line.
+    """
     about, problems = run_folder.read_about(run), []
     settings: dict[str, Any] = {}
     changed: dict[str, Any] = {}
@@ -73,12 +78,14 @@ def describe(run: Path) -> tuple[list[str], list[str], list[str]]:
             results = read_results(run / run_folder.RESULTS)
         except InputError as error:
             problems.append(str(error))
-    frames = f'{settings["input_n"]} + {settings["output_n"]}' if {'input_n', 'output_n'} <= settings.keys() else '-'
+    has_frames = {'input_n', 'output_n'} <= settings.keys()
+    frames = f'{settings["input_n"]} + {settings["output_n"]}' if has_frames else '-'
     validation = min((entry['validation'] for entry in history if 'validation' in entry), default=None)
     row = [str(settings.get('dataset', '-')), frames, str(about.get('started', '-'))[:16].replace('T', ' '),
            f'{len(history)} of {epochs_of_all(about, settings)}', tables.number(validation),
            *(tables.number(error_at(results, label)) for label in LABELS)]
-    return row, [f'--{name}' if value is True else f'--{name} {value}' for name, value in changed.items()], problems
+    options = [f'--{name}' if value is True else f'--{name} {value}' for name, value in changed.items()]
+    return row, options, problems
 
 
 def epochs_of_all(about: dict[str, Any], settings: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""One run of a main: options, device, seeds, data, model, optimizer, resume, evaluate-only exit, epochs, tables."""
+"""One run of a main: options, device, seeds, data, model, optimizer, resume or --is_eval, epochs, tables."""
 import argparse
 import logging
 import os
@@ -41,7 +41,8 @@ def main(dataset: Dataset, defaults: dict[str, Any], argv: list[str] | None = No
             options = parse(dataset.name, dataset.title, defaults, node_n=dataset.skeleton.node_n, argv=argv)
             run(dataset, options, given_options(dataset.name, dataset.title, defaults, argv), defaults)
 
-    return exit_code(work, out_of_memory='not enough memory: lower --batch_size, --test_batch_size or --d_model',
+    advice = 'lower --batch_size, --test_batch_size or --d_model'
+    return exit_code(work, out_of_memory=f'not enough memory: {advice}',
                      interrupted='stopped; a run that had begun goes on with --is_load')
 
 
@@ -90,8 +91,9 @@ def run(dataset: Dataset, options: argparse.Namespace, named: Settings, defaults
             assert start.path
             print(evaluate_run(dataset, root, windows['test'], settings, folder, start.path, model))
             return
-        training = build_training(model, build_loss(settings), windows, dataset.skeleton, train_settings(settings),
-                                  folder=folder, options=settings, run_id=run_folder.new_run_id())
+        training = build_training(model, build_loss(settings), windows, dataset.skeleton,
+                                  train_settings(settings), folder=folder, options=settings,
+                                  run_id=run_folder.new_run_id())
         if options.is_load:
             training = resume(training, start, held)
         else:
@@ -101,7 +103,8 @@ def run(dataset: Dataset, options: argparse.Namespace, named: Settings, defaults
             save_last(training)  # from here on a stopped run can be resumed
         train(training)
         if not options.no_test:
-            print(evaluate_run(dataset, root, windows['test'], settings, folder, folder / checkpoint.BEST, model))
+            print(evaluate_run(dataset, root, windows['test'], settings, folder, folder / checkpoint.BEST,
+                               model))
 
 
 def find_start(dataset: Dataset, settings: dict[str, Any], given: Settings) -> Start:
@@ -116,8 +119,9 @@ def find_start(dataset: Dataset, settings: dict[str, Any], given: Settings) -> S
         # When the run goes on the command still has --init, which then only names its folder.
         path = run_folder.checkpoint_at(settings['init'])
         saved = checkpoint.load(path)
-        # What does not fit into the network is refused by take_weights: the mirror image, say, may be averaged over or not.
-        settings |= shape_of(saved, path) | {name: given[name] for name in SHAPE if name in given} | {'dataset': dataset.name}
+        # take_weights refuses what does not fit. The mirror image, say, may be averaged over or not.
+        settings |= shape_of(saved, path) | {name: given[name] for name in SHAPE if name in given}
+        settings |= {'dataset': dataset.name}
         if 'exp' not in given:
             settings['exp'] = run_name(settings)
         if not begun:
@@ -179,19 +183,22 @@ def take_weights(model: KSOF, start: Start) -> None:
     theirs = shape_of(start.saved, start.path)
     options = ', '.join(f'--{name} {theirs[name]}, this command says {start.settings[name]}' for name in SHAPE
                         if theirs[name] != start.settings[name])
-    raise InputError(f'--init {start.path}: does not fit: '
-                     + (f'it was made with {options}' if options else f'{len(wrong)} of its weights ({", ".join(wrong)})'[:300]))
+    names = f'{len(wrong)} of its weights ({", ".join(wrong)})'[:300]
+    why = f'it was made with {options}' if options else names
+    raise InputError(f'--init {start.path}: does not fit: {why}')
 
 
 def begin(training: Training, held: ExitStack) -> None:
     """Makes and locks the folder of a new run, on rank 0."""
-    if lock := distributed.on_first(lambda: run_folder.start_run(training.folder, training.options, training.run_id)):
+    folder, options, run_id = training.folder, training.options, training.run_id
+    if lock := distributed.on_first(lambda: run_folder.start_run(folder, options, run_id)):
         held.callback(lock.release)
 
 
 def resume(training: Training, start: Start, held: ExitStack) -> Training:
-    """Takes up the run where its checkpoint was saved. In another folder it goes on as a copy, with its best epoch.
+    """Takes up the run where its checkpoint was saved.
 
+    In another folder it goes on as a copy, with its best epoch.
     Returns the training with the run's own id. Nothing is written where the checkpoint does not fit.
     """
     saved, path = start.saved, start.path
@@ -216,7 +223,9 @@ def resume(training: Training, start: Start, held: ExitStack) -> Training:
 
 
 def best_of(saved: checkpoint.Checkpoint, path: Path, stays: bool) -> checkpoint.Checkpoint | None:
-    """Returns what the run's ckpt_best must be replaced by when it goes on; None where it may stay, or where there is none yet.
+    """Returns what the run's ckpt_best must be replaced by when it goes on.
+
+    None where it may stay, or where there is none yet.
 
     saved, path: the checkpoint that it goes on from. stays: in the same folder.
     InputError where its best epoch is no longer there, or where there is another run's.
@@ -230,7 +239,8 @@ def best_of(saved: checkpoint.Checkpoint, path: Path, stays: bool) -> checkpoint
         best, epochs, step = saved['best'], saved['epoch'], saved['progress']['step']
         same = other is not None and checkpoint.same_run(other, saved)
     if other is not None and not same and stays:
-        raise InputError(f'{beside}: is of another run than {path.name} beside it; move one of them to a folder of its own')
+        raise InputError(f'{beside}: is of another run than {path.name} beside it; move one of them to a '
+                         'folder of its own')
     if best is None:
         return None
     with checkpoint.fitting(beside):
@@ -238,10 +248,11 @@ def best_of(saved: checkpoint.Checkpoint, path: Path, stays: bool) -> checkpoint
             return None if stays else other
         if epochs == best['epoch'] and step == 0:
             return saved
-        if same and other and stays and other['epoch'] > epochs:  # stopped between saving the best epoch and the last
+        # It may have been stopped between saving the best epoch and the last.
+        if same and other and stays and other['epoch'] > epochs:
             return None
-    raise InputError(f'{path}: its best epoch, {best["epoch"]}, is not in {beside}, so this run would end without it; put that '
-                     'file back, or start a new run from these weights with --init')
+    raise InputError(f'{path}: its best epoch, {best["epoch"]}, is not in {beside}, so this run would end '
+                     'without it; put that file back, or start a new run from these weights with --init')
 
 
 def announce(training: Training, defaults: Settings) -> None:
@@ -263,17 +274,19 @@ def announce(training: Training, defaults: Settings) -> None:
 
 
 def check_owner(folder: Path, path: Path, saved: checkpoint.Checkpoint, digest: str) -> str | None:
-    """Returns whose a folder is. InputError where tables of a checkpoint are another run's than the folder's."""
+    """Returns whose a folder is. InputError where a checkpoint and the folder are of two runs."""
     owner = run_folder.owner(folder)
     if not goes_on_in(folder, path) and owner not in (None, saved.get('run_id'), digest):
-        raise InputError(f'--exp {folder}: holds another run than {path} is of, so its tables do not go there; leave --exp out '
-                         'to have them beside the checkpoint, or name a new folder')
+        raise InputError(f'--exp {folder}: holds another run than {path} is of, so its tables do not go '
+                         'there; leave --exp out to have them beside the checkpoint, or name a new folder')
     return owner
 
 
 def evaluate_run(dataset: Dataset, root: Path, windows: Windows, settings: Settings, folder: Path, path: Path,
                  model: KSOF) -> str | None:
-    """Scores a run's checkpoint and both baselines on the test windows, writes the tables, returns their text.
+    """Scores a run's checkpoint and both baselines on the test windows.
+
+    Writes the tables and returns their text.
 
     folder: gets the tables. path: the checkpoint. model: takes its weights.
     Returns None on other ranks than 0.
@@ -288,16 +301,19 @@ def evaluate_run(dataset: Dataset, root: Path, windows: Windows, settings: Setti
     scores = score_methods(lambda *views: scored(*views).fused, windows, dataset,
                            batch_size=settings['test_batch_size'])
     drawn = settings['test_sample_num']
-    about = {'path': os.path.relpath(path, folder), 'epoch': saved['epoch'], 'sha256': digest, 'run_id': saved.get('run_id')}
-    results: Results = results_of(windows, dataset, protocol='all' if drawn < 0 else str(drawn), epoch=saved['epoch'],
-                                  selected_on='validation', methods=scores.methods, motion=scores.motion,
-                                  pck=scores.pck, checkpoint=about,
-                                  parameters=sum(p.numel() for p in model.parameters()), sample=is_sample(root))
+    about = {'path': os.path.relpath(path, folder), 'epoch': saved['epoch'], 'sha256': digest,
+             'run_id': saved.get('run_id')}
+    results: Results = results_of(windows, dataset, protocol='all' if drawn < 0 else str(drawn),
+                                  epoch=saved['epoch'], selected_on='validation', methods=scores.methods,
+                                  motion=scores.motion, pck=scores.pck, checkpoint=about,
+                                  parameters=sum(p.numel() for p in model.parameters()),
+                                  sample=is_sample(root))
 
     def write() -> str:
         with run_folder.tables_lock(folder):
             if run_folder.owner(folder) != owner:
-                raise InputError(f'{folder}: another run has taken this folder meanwhile; nothing is written there')
+                raise InputError(f'{folder}: another run has taken this folder meanwhile; nothing is written '
+                                 'there')
             return write_all(results, folder, scores.of_windows)
 
     return distributed.on_first(write)

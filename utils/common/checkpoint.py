@@ -26,7 +26,10 @@ Checkpoint = dict[str, Any]
 
 
 def save(path: Path, state: Checkpoint) -> None:
-    """Write a checkpoint, whole or not at all; the last one stays as the one before it. OSError if that fails."""
+    """Write a checkpoint, whole or not at all; the last one stays as the one before it.
+
+    OSError if that fails.
+    """
     try:
         with whole_file(path) as temporary:
             with temporary.open('wb') as file:
@@ -34,8 +37,8 @@ def save(path: Path, state: Checkpoint) -> None:
             if path.name == LAST and path.exists():
                 keep_previous(path)
     except (OSError, RuntimeError) as error:
-        raise OSError(0, f'the checkpoint could not be written ({reason_of(error)}); the one before it is still good: '
-                         'make room and add --is_load', str(path)) from None
+        raise OSError(0, f'the checkpoint could not be written ({reason_of(error)}); the one before it is '
+                         'still good: make room and add --is_load', str(path)) from None
 
 
 def keep_previous(path: Path) -> None:
@@ -50,27 +53,30 @@ def keep_previous(path: Path) -> None:
 
 
 def load(path: Path) -> Checkpoint:
-    """Read a checkpoint to the CPU; only tensors and plain containers are admitted. InputError if that fails."""
+    """Reads a checkpoint to the CPU, of tensors and plain containers alone. InputError if that fails."""
     return load_with_digest(path)[0]
 
 
 def load_with_digest(path: Path) -> tuple[Checkpoint, str]:
-    """Returns what `load` does, and the SHA-256 of the very bytes that were read. InputError if that fails."""
+    """Returns what `load` does, and the SHA-256 of the bytes that were read. InputError if that fails."""
     check_is_checkpoint(path)
     try:
         with zipfile.ZipFile(path) as archive:
             check_archive(archive, path.stat().st_size)
-        with path.open('rb') as file, warnings.catch_warnings(action='ignore'):  # of a pickle that is not torch's
+        # torch warns of a pickle that is not its own.
+        with path.open('rb') as file, warnings.catch_warnings(action='ignore'):
             state = torch.load(file, map_location='cpu', weights_only=True)
             file.seek(0)
             digest = hashlib.file_digest(file, 'sha256').hexdigest()
     except pickle.UnpicklingError:
-        raise InputError(f'{path}: is not a readable checkpoint (holds Python objects besides tensors and plain '
-                         'containers: another project\'s, not opened because it could run any code)') from None
+        raise InputError(f'{path}: is not a readable checkpoint (holds Python objects besides tensors and '
+                         'plain containers: another project\'s, not opened because it could run '
+                         'any code)') from None
     except Exception as error:  # a damaged file may raise any
         raise InputError(f'{path}: is not a readable checkpoint ({reason_of(error)})') from None
     wanted = {'model': dict, 'options': dict, 'epoch': int}
-    wrong = [name for name, kind in wanted.items() if not isinstance(state, dict) or not isinstance(state.get(name), kind)]
+    wrong = [name for name, kind in wanted.items()
+             if not isinstance(state, dict) or not isinstance(state.get(name), kind)]
     if wrong:
         raise InputError(f'{path}: is not a checkpoint of this project (no {", ".join(wrong)})')
     return {OLDER_KEYS.get(name, name): value for name, value in state.items()}, digest
@@ -87,8 +93,10 @@ def check_is_checkpoint(path: Path) -> None:
         raise InputError(f'{path}: is not a readable checkpoint ({reason_of(error)})') from None
     check_not_pointer(path, start)
     if not start.startswith(b'PK'):
-        what = ('is empty' if not start else 'is a pickle: another project\'s checkpoint, or one of torch before 1.6'
-                if start.startswith(b'\x80') else 'is a web page' if start.lstrip()[:1] == b'<' else 'is no zip archive')
+        what = ('is empty' if not start
+                else 'is a pickle: another project\'s checkpoint, or one of torch before 1.6'
+                if start.startswith(b'\x80') else 'is a web page' if start.lstrip()[:1] == b'<'
+                else 'is no zip archive')
         raise InputError(f'{path}: is not a readable checkpoint ({what})')
 
 
@@ -100,7 +108,10 @@ def reason_of(error: Exception) -> str:
 
 @contextmanager
 def fitting(path: Path) -> Iterator[None]:
-    """What goes wrong in the block, where a checkpoint's contents are put to use, is an InputError that names the file."""
+    """Makes what goes wrong in the block an InputError that names the file.
+
+    For the places where a checkpoint's contents are put to use.
+    """
     try:
         yield
     except (AttributeError, IndexError, KeyError, TypeError, RuntimeError, ValueError) as error:
@@ -108,7 +119,10 @@ def fitting(path: Path) -> Iterator[None]:
 
 
 def load_last(folder: Path) -> tuple[Checkpoint, Path]:
-    """The run's last checkpoint and its path; where it is damaged, the one before, with a warning. InputError if none."""
+    """The run's last checkpoint and its path; where it is damaged, the one before, with a warning.
+
+    InputError if none.
+    """
     path, previous = folder / LAST, folder / PREVIOUS
     try:
         return load(path), path
@@ -119,20 +133,24 @@ def load_last(folder: Path) -> tuple[Checkpoint, Path]:
         return load(previous), previous
 
 
-def check_settings(theirs: Mapping[str, Any], ours: Mapping[str, Any], names: Sequence[str], path: Path) -> None:
+def check_settings(theirs: Mapping[str, Any], ours: Mapping[str, Any], names: Sequence[str],
+                   path: Path) -> None:
     """InputError naming all of the given settings in which a checkpoint differs from this command.
 
     theirs: the checkpoint's settings; ours: this command's; path: the checkpoint.
     """
     differing = [name for name in names if theirs.get(name) != ours[name]]
     if differing:
-        said = '; with '.join(f'{"dataset " if name == "dataset" else f"--{name} "}{theirs.get(name)}, this command says '
-                              f'{ours[name]}' for name in differing)
+        said = '; with '.join(f'{"dataset " if name == "dataset" else f"--{name} "}{theirs.get(name)}, this '
+                              f'command says {ours[name]}' for name in differing)
         raise InputError(f'{path}: was made with {said}')
 
 
 def same_run(one: Checkpoint, other: Checkpoint) -> bool:
-    """Tells whether two checkpoints are of one run: by its id, or by the epochs, seconds included, that both went through."""
+    """Tells whether two checkpoints are of one run.
+
+    By its id, or by the epochs that both went through, their seconds included.
+    """
     ids = one.get('run_id'), other.get('run_id')
     if all(ids):
         return ids[0] == ids[1]

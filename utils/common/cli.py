@@ -47,7 +47,9 @@ def at_least(least: float, kind: type = int, *, most: float = 10**6, below: floa
 
 
 class Parser(argparse.ArgumentParser):
-    """Says what is wrong with the command line as an InputError, and which option an unknown one may be meant for.
+    """Says what is wrong with the command line as an InputError.
+
+    For an unknown option it names the one that may be meant.
 
     other_names: options by what other projects call them.
     """
@@ -100,7 +102,8 @@ class Help(argparse.ArgumentDefaultsHelpFormatter):
     """Shows a default where there is one to speak of, and leaves examples as they are."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
-        return action.help if action.default is False or action.default in (None, []) else super()._get_help_string(action)
+        bare = action.default is False or action.default in (None, [])
+        return action.help if bare else super()._get_help_string(action)
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
         return text if text.startswith('examples:') else super()._fill_text(text, width, indent)
@@ -111,8 +114,8 @@ def tool_parser(description: str, examples: str = '') -> Parser:
 
     examples: command lines, indented, that its help ends with.
     """
-    parser = Parser(description=description, epilog=f'examples:\n{examples}' if examples else None, allow_abbrev=False,
-                    formatter_class=Help)
+    parser = Parser(description=description, epilog=f'examples:\n{examples}' if examples else None,
+                    allow_abbrev=False, formatter_class=Help)
     parser.add_argument('--version', action=Version)
     return parser
 
@@ -133,7 +136,8 @@ def exit_code(work: Callable[[], object], *, out_of_memory: str = 'not enough me
               interrupted: str = 'stopped') -> int:
     """Does a command's work and returns its exit code. What goes wrong is one line on stderr.
 
-    0: done. 2: something given cannot be used. 1: the work cannot be finished: a diverged loss, no memory, a full disk.
+    0: done. 2: something given cannot be used. 1: the work cannot be finished: a diverged loss, no memory, a
+    full disk.
     128 + N: stopped by signal N: 130 for Ctrl-C, 143 for SIGTERM, 141 where nobody reads its output any more.
     """
     with output.steady_output() as out, ending_by_signal():
@@ -180,7 +184,10 @@ def verdict(error: BaseException, out_of_memory: str, interrupted: str) -> tuple
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:
-    """Tells whether torch has run out of memory. It has a type for that on CUDA; elsewhere the message says so."""
+    """Tells whether torch has run out of memory.
+
+    It has a type for that on CUDA; elsewhere the message says so.
+    """
     return type(error).__name__ == 'OutOfMemoryError' or any(sign in str(error) for sign in OUT_OF_MEMORY)
 
 
@@ -220,8 +227,8 @@ class Ended(BaseException):
 def ending_by_signal() -> Iterator[None]:
     """Raises Ended in the block where SIGTERM, SIGHUP or SIGUSR1 would end Python without a word.
 
-    What is unfinished is cleaned up so. Training remembers signals instead, while it trains. Under torchrun, which
-    ends all processes where one has failed, they end as they would without this.
+    What is unfinished is cleaned up so. Training remembers signals instead, while it trains. Under torchrun,
+    which ends all processes where one has failed, they end as they would without this.
     """
     def end(number: int, _: FrameType | None) -> NoReturn:
         raise Ended(number)

@@ -14,8 +14,9 @@ log = logging.getLogger('ksof')
 
 
 def choose_device(name: str) -> torch.device:
-    """Returns the device of --cuda_idx; the CPU, with one warning, where CUDA or MPS is asked for and not there.
+    """Returns the device of --cuda_idx.
 
+    Where CUDA or MPS is asked for and not there, it is the CPU, with one warning.
     InputError where the name is no device, or the machine has no GPU of that number.
     """
     try:
@@ -36,7 +37,7 @@ def choose_device(name: str) -> torch.device:
 
 
 def memory() -> int:
-    """Returns the bytes of main memory that this process may have at most, as machine, container and ulimit say."""
+    """Returns the bytes of main memory that this process may have, as machine, container and ulimit say."""
     limits = [os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')]
     for path in ('/sys/fs/cgroup/memory.max', '/sys/fs/cgroup/memory/memory.limit_in_bytes'):
         with suppress(OSError, ValueError):  # another system, or "max"

@@ -20,8 +20,8 @@ def git_revision() -> str:
     """Returns this project's revision; not that of another repository that its folder may lie in."""
 
     def ask(*words: str) -> str:
-        return subprocess.run(['git', '-C', str(PROJECT), *words], capture_output=True, text=True, errors='replace',
-                              check=True, timeout=10).stdout.strip()
+        return subprocess.run(['git', '-C', str(PROJECT), *words], capture_output=True, text=True,
+                              errors='replace', check=True, timeout=10).stdout.strip()
 
     try:
         top, revision = ask('rev-parse', '--show-toplevel', 'HEAD').split('\n')

@@ -8,7 +8,8 @@ class InputError(ValueError):
     """Something given to the program cannot be used. The message is one line: what, where, what to do."""
 
     def __str__(self) -> str:
-        # Names and contents of files may be part of it: what would break the line or move the cursor is escaped.
+        # Names and contents of files may be part of it.
+        # What would break the line or move the cursor is escaped.
         return ''.join(c if c.isprintable() else ascii(c)[1:-1] for c in super().__str__())
 
 
@@ -16,14 +17,14 @@ LFS_POINTER = b'version https://git-lfs'  # how the text begins that Git keeps i
 
 
 def check_not_pointer(path: Path, start: bytes) -> None:
-    """InputError if a file that begins with these bytes is a Git LFS pointer and not the file it stands for."""
+    """InputError if a file that begins with these bytes is a Git LFS pointer, not the file it stands for."""
     if start.startswith(LFS_POINTER):
         raise InputError(f'{path}: is a Git LFS pointer, not the file itself: fetch it with `git lfs pull`')
 
 
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """An OSError in the block becomes an InputError that names the file it is about, or `path` where it names none."""
+    """Makes an OSError in the block an InputError that names its file, or `path` where it names none."""
     try:
         yield
     except OSError as error:

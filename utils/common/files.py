@@ -8,19 +8,21 @@ from pathlib import Path
 try:
     import fcntl
 except ImportError:
-    raise SystemExit('error: this project locks its files as Linux and macOS do; on Windows run it in WSL') from None
+    raise SystemExit('error: this project locks its files as Linux and macOS do; on Windows run it '
+                     'in WSL') from None
 
 UNFINISHED = '.unfinished'  # the end of a temporary file's name
 
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path` to write to; it replaces `path` when the block succeeds and vanishes when it fails.
+    """Yields a temporary path beside `path` to write to.
 
+    It replaces `path` when the block succeeds and vanishes when it fails.
     An OSError of the block that names no other file names `path`.
 
-    The block writes to the file that is there and does not replace it: its writer holds a lock on it for as long as it lives,
-    which is how `remove_leftovers` knows the files of writers that were killed.
+    The block writes to the file that is there and does not replace it: its writer holds a lock on it for as
+    long as it lives, which is how `remove_leftovers` knows the files of writers that were killed.
     """
     with naming(path):
         descriptor, temporary = locked_temporary(path)
@@ -63,7 +65,7 @@ def is_hidden(path: Path) -> bool:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove what killed writers left in a folder and below; files that a living process still writes to stay."""
+    """Removes what killed writers left in a folder and below; what a living process writes to stays."""
     for path in folder.rglob(f'.*{UNFINISHED}'):
         with suppress(OSError), path.open('rb') as file:  # someone else's, locked, or finished meanwhile
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -71,6 +73,9 @@ def remove_leftovers(folder: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file in UTF-8, whole or not at all. What UTF-8 has not, of names that are none, is escaped."""
+    """Write a text file in UTF-8, whole or not at all.
+
+    What UTF-8 has not, of names that are none, is escaped.
+    """
     with whole_file(path) as temporary:
         temporary.write_text(text, encoding='utf-8', errors='backslashreplace')

@@ -15,7 +15,9 @@ TRAIN_LOG = 'train.log'
 
 
 class Steady:
-    """A text stream that goes on when nobody reads it any more: a pipe whose reader has ended, a closed terminal.
+    """A text stream that goes on when nobody reads it any more.
+
+    For a pipe whose reader has ended, and a closed terminal.
 
     lost: the first error of writing, if any.
     """
@@ -39,7 +41,10 @@ class Steady:
             self.give_up(error)
 
     def give_up(self, error: Exception) -> None:
-        """Sends all that follows, also from libraries and at Python's end, to nowhere, where the stream is gone."""
+        """Sends all that follows to nowhere where the stream is gone.
+
+        Also what libraries write, and what is written at Python's end.
+        """
         if isinstance(error, OSError) and not isinstance(error, BlockingIOError | io.UnsupportedOperation):
             self.lost = self.lost or error
             with suppress(OSError, ValueError), Path(os.devnull).open('wb') as nowhere:
@@ -62,7 +67,10 @@ def open_closed() -> None:
 
 @contextmanager
 def steady_output() -> Iterator[Steady]:
-    """Makes stdout and stderr steady for the block; what their encoding cannot write is escaped. Yields stdout."""
+    """Makes stdout and stderr steady for the block; what their encoding cannot write is escaped.
+
+    Yields stdout.
+    """
     open_closed()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, 'reconfigure'):

@@ -21,7 +21,10 @@ def hidden(*, quiet: bool = False) -> bool | None:
 
 
 class Progress(tqdm):
-    """tqdm's bar over files, batches or windows. Where it is hidden a line a minute says how far the items are."""
+    """tqdm's bar over files, batches or windows.
+
+    Where it is hidden a line a minute says how far the items are.
+    """
 
     def __init__(self, items: Any = None, *, desc: str, unit: str, quiet: bool = False, **how: Any):
         """desc, unit: what is done, and of what the items are.
@@ -29,8 +32,8 @@ class Progress(tqdm):
         quiet: neither bar nor lines.
         how: more of tqdm's own arguments.
         """
-        super().__init__(items, desc=desc, unit=unit, leave=False, dynamic_ncols=True, disable=hidden(quiet=quiet),
-                         **how)
+        super().__init__(items, desc=desc, unit=unit, leave=False, dynamic_ncols=True,
+                         disable=hidden(quiet=quiet), **how)
         self.what, self.items_are, self.quiet = desc, unit.strip(), quiet
 
     def __iter__(self) -> Iterator[Any]:

@@ -1,4 +1,4 @@
-"""A run's folder: how it is named and found, whose it is, its locks, its start, and what is written down of it."""
+"""A run's folder: its name, how it is found, whose it is, its locks, its start, what it writes down."""
 import hashlib
 import json
 import logging
@@ -22,7 +22,8 @@ log = logging.getLogger('ksof')
 RUNS = PROJECT / 'checkpoint'
 LOCK, TABLES_LOCK = 'run.lock', 'tables.lock'
 ABOUT, RESULTS = 'options.json', 'results.json'
-SIGNS = (LAST, BEST, PREVIOUS, ABOUT, RESULTS, 'results.md', 'history.csv')  # any of them: the folder holds a run
+# A folder with any of them holds a run.
+SIGNS = (LAST, BEST, PREVIOUS, ABOUT, RESULTS, 'results.md', 'history.csv')
 
 
 def holds_run(folder: Path) -> bool:
@@ -66,7 +67,8 @@ def known_runs() -> str:
     except OSError:
         names = []
     listed = ', '.join(names)
-    return f'; the runs under {RUNS.name}/ are {listed if len(listed) < 300 else listed[:300] + " ..."}' if names else ''
+    short = listed if len(listed) < 300 else f'{listed[:300]} ...'
+    return f'; the runs under {RUNS.name}/ are {short}' if names else ''
 
 
 def require_run(folder: Path, file: str) -> None:
@@ -91,7 +93,8 @@ def lock_run(folder: Path) -> FileLock:
         lock.acquire()
         remove_leftovers(folder)
     except Timeout:
-        raise InputError(f'{folder}: is in use by another run; wait for it, or give this one another --exp') from None
+        raise InputError(f'{folder}: is in use by another run; wait for it, or give this one '
+                         'another --exp') from None
     except OSError as error:
         raise InputError(f'{folder}: the run folder cannot be written: {error.strerror}') from None
     return lock
@@ -99,13 +102,14 @@ def lock_run(folder: Path) -> FileLock:
 
 @contextmanager
 def tables_lock(folder: Path) -> Iterator[None]:
-    """Makes the folder and holds it against other writers of its tables, and against its being moved aside."""
+    """Makes the folder and holds it against other writers of its tables and against being moved aside."""
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / TABLES_LOCK, timeout=60)
     try:
         lock.acquire()
     except Timeout:
-        raise InputError(f'{folder / TABLES_LOCK}: another process has been writing tables for a minute') from None
+        raise InputError(f'{folder / TABLES_LOCK}: another process has been writing tables '
+                         'for a minute') from None
     try:
         yield
     finally:
@@ -115,13 +119,15 @@ def tables_lock(folder: Path) -> Iterator[None]:
 def check_place(folder: Path) -> None:
     """InputError where a folder cannot become a run's, as what it holds is not a run's alone."""
     own = os.path.realpath(folder)
-    for other, name in ((Path.cwd(), 'the folder that you stand in'), (RUNS, f'{RUNS.name}/, which holds the runs')):
+    for other, name in ((Path.cwd(), 'the folder that you stand in'),
+                        (RUNS, f'{RUNS.name}/, which holds the runs')):
         if f'{os.path.realpath(other)}{os.sep}'.startswith(own.rstrip(os.sep) + os.sep):
             raise InputError(f'--exp {folder}: is {name}, or above it; give the run a folder of its own')
     with reading(folder):
         inner = sorted(path.name for path in folder.iterdir() if holds_run(path)) if folder.is_dir() else []
     if inner:
-        raise InputError(f'--exp {folder}: holds other runs ({", ".join(inner)[:200]}); give this one a folder of its own')
+        raise InputError(f'--exp {folder}: holds other runs ({", ".join(inner)[:200]}); give this one a '
+                         'folder of its own')
 
 
 def new_run_id() -> str:
@@ -141,7 +147,8 @@ def start_run(folder: Path, settings: Mapping[str, Any], run_id: str) -> FileLoc
             move_aside(folder)
             lock.release()
             lock = lock_run(folder)
-        write_about(folder, {'options': dict(settings), **circumstances(), 'run_id': run_id, 'started': now(), 'resumed': []})
+        write_about(folder, {'options': dict(settings), **circumstances(), 'run_id': run_id, 'started': now(),
+                             'resumed': []})
     except BaseException:
         lock.release()
         raise
@@ -189,15 +196,17 @@ def write_about(folder: Path, about: Mapping[str, Any]) -> None:
 
 def note_resume(folder: Path, settings: Mapping[str, Any], run_id: str, *, epochs_done: int) -> None:
     """Adds to options.json that a run goes on, in which circumstances, and up to which epoch."""
-    about = {'options': dict(settings), **circumstances(), 'resumed': []} | read_about(folder) | {'run_id': run_id}
+    new = {'options': dict(settings), **circumstances(), 'resumed': []}
+    about = new | read_about(folder) | {'run_id': run_id}
     before = about['resumed'] if isinstance(about['resumed'], list) else []
     entry = {'time': now(), 'epochs_done': epochs_done, 'epochs': settings['epoch'], **circumstances()}
     write_about(folder, about | {'resumed': [*before, entry]})
 
 
 def owner(folder: Path) -> str | None:
-    """Returns whose a folder is: the id of its run, or a stand-in where it is older than those; None without a run.
+    """Returns whose a folder is: the id of its run, or a stand-in where it is older than those.
 
+    None where it holds no run.
     A folder with tables alone is the scored checkpoint's.
     """
     if about := read_about(folder):

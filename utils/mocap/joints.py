@@ -125,7 +125,8 @@ def find_joints(names: Sequence[str], given: str | Path | None = None) -> tuple[
         tried = name if given is not None else 'CMU, Mixamo, HumanIK, Rokoko, LAFAN1, Bandai-Namco or SMPL'
         more = f' and {len(absent) - 4} more' if len(absent) > 4 else ''
         raise InputError(f'joints named {", ".join(names[:4])[:60]}, ... : {", ".join(absent[:4])}{more} '
-                         f'not found with the names of {tried}: name them with --joints map.csv (docs/predict.md)')
+                         f'not found with the names of {tried}: name them with '
+                         '--joints map.csv (docs/predict.md)')
     return name, found
 
 

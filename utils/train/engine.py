@@ -21,7 +21,9 @@ LOG_EVERY = 10  # steps from one log step to the next: each waits for the device
 
 
 def epoch_order(windows: int, *, seed: int, epoch: int, weights: Tensor | None = None) -> Tensor:
-    """Returns the order in which an epoch takes the windows, (W,), by seed and epoch alone, so that resuming repeats it.
+    """Returns the order in which an epoch takes the windows, (W,).
+
+    It depends on seed and epoch alone, so that resuming repeats it.
 
     weights: how often each window is drawn, (W,). Without them each is taken once.
     """
@@ -32,10 +34,11 @@ def epoch_order(windows: int, *, seed: int, epoch: int, weights: Tensor | None =
 
 
 def train_epoch(state: TrainState, windows: Windows, settings: TrainSettings, *, order: Tensor, title: str,
-                request: StopRequest | None = None, left: Callable[[float], str] | None = None) -> Generator[float]:
-    """Trains for the rest of an epoch and yields at every log step and at its end; state.progress says how it goes.
+                request: StopRequest | None = None,
+                left: Callable[[float], str] | None = None) -> Generator[float]:
+    """Trains for the rest of an epoch and yields at every log step and at its end.
 
-    Yields the share of the epoch that is done.
+    Yields the share of the epoch that is done; state.progress says how it goes.
 
     Of several processes each takes `batch_size` windows of a step. A last, smaller batch is left out.
     In one process a stop request makes the next step a log step, so that the caller can save and stop there.
@@ -51,8 +54,9 @@ def train_epoch(state: TrainState, windows: Windows, settings: TrainSettings, *,
     own = distributed.own_windows(order[: steps * global_batch], settings.batch_size)
     todo = own[progress.step * settings.batch_size:]
     started = time.perf_counter() - progress.seconds
-    with Progress(total=steps * global_batch, initial=progress.step * global_batch, desc=title, unit=' windows',
-                  bar_format='{desc} {percentage:3.0f}%|{bar}|', quiet=distributed.rank() > 0) as bar:
+    with Progress(total=steps * global_batch, initial=progress.step * global_batch, desc=title,
+                  unit=' windows', bar_format='{desc} {percentage:3.0f}%|{bar}|',
+                  quiet=distributed.rank() > 0) as bar:
         for batch in windows.batches(settings.batch_size, order=todo):
             train_step(state, batch, settings)
             stop = request is not None and request.number is not None and distributed.processes() == 1
@@ -76,9 +80,10 @@ def train_epoch(state: TrainState, windows: Windows, settings: TrainSettings, *,
 def train_step(state: TrainState, batch: Batch, settings: TrainSettings) -> None:
     """Takes one step: forward, loss, backward, gradient clipping, optimizer, schedule, EMA.
 
-    Several processes take it together: the loss is made of means over all their windows, and gradients are averaged.
-    Where loss or gradient is not finite the weights stay as they are. Where such steps may be skipped, so do the
-    running statistics of batch norms and loss. A profiler shows a step's parts under the names in record_function.
+    Several processes take it together: the loss is made of means over all their windows, and gradients are
+    averaged. Where loss or gradient is not finite the weights stay as they are. Where such steps may be
+    skipped, so do the running statistics of batch norms and loss. A profiler shows a step's parts under the
+    names in record_function.
     """
     model, optimizer = state.model, state.optimizer
     buffers = [*model.buffers(), *state.criterion.buffers()] if settings.skip_bad_steps else []
@@ -96,7 +101,8 @@ def train_step(state: TrainState, batch: Batch, settings: TrainSettings) -> None
         norm = nn.utils.clip_grad_norm_(parameters, settings.clip_norm)
     with record_function('optimizer'):
         bad = ~(norm.isfinite() & terms.total.isfinite())
-        # Fused optimizers skip a step on the device where this is 1, as mixed precision does with overflown ones.
+        # Fused optimizers skip a step on the device where this is 1.
+        # Mixed precision does so with steps that have overflown.
         optimizer.found_inf = bad.float()  # type: ignore[attr-defined]
         optimizer.step()
         state.lr_scheduler.step()
@@ -110,8 +116,9 @@ def train_step(state: TrainState, batch: Batch, settings: TrainSettings) -> None
 def predict_mixed(network: nn.Module, *views: Tensor, amp: bool) -> Prediction:
     """Returns the network's predictions in float32, its products in bfloat16 if `amp`.
 
-    bfloat16 has float32's range, so gradients need no scaling. Poses of a metre would be rounded to 4 mm in it: the
-    network adds displacements to float32 poses, and the loss must be taken of what this returns, outside of autocast.
+    bfloat16 has float32's range, so gradients need no scaling. Poses of a metre would be rounded to 4 mm in
+    it: the network adds displacements to float32 poses, and the loss must be taken of what this returns,
+    outside of autocast.
     """
     with torch.autocast(views[0].device.type, torch.bfloat16, enabled=amp):
         prediction = network(*views)
@@ -135,7 +142,10 @@ def mean_terms(progress: EpochProgress) -> dict[str, float]:
 
 
 def training_errors(means: Mapping[str, float]) -> str:
-    """Returns the errors of an epoch's predictions for bar and line, the fused one first, in three or four digits."""
+    """Returns the errors of an epoch's predictions for bar and line, the fused one first.
+
+    They have three or four digits.
+    """
     fused, ktcn, sgcn = means['fused'], means['temporal'], means['spatial']
     return f'fused {digits(fused)} mm, K-TCN {digits(ktcn, 3)}, S-GCN {digits(sgcn, 3)}'
 
@@ -146,11 +156,13 @@ def digits(value: float, count: int = 4) -> str:
     return f'{value:.{max(0, min(count - whole, count - 2))}f}'
 
 
-def diverged(progress: EpochProgress, windows: Windows, order: Tensor, global_batch: int, title: str) -> DivergedError:
-    """Returns an error that names the first step whose loss or gradient was not finite, its terms and its files."""
+def diverged(progress: EpochProgress, windows: Windows, order: Tensor, global_batch: int,
+             title: str) -> DivergedError:
+    """Returns an error that names the first step that was not finite, its loss terms and its files."""
     step, *values = progress.first_bad.tolist()
     terms = ', '.join(f'{name} {value:.4g}' for name, value in zip(LossTerms._fields, values, strict=True))
     batch = order[int(step) * global_batch : (int(step) + 1) * global_batch].tolist()
     files = ', '.join(sorted({windows.source(index).file for index in batch}))
-    return DivergedError(f'{title}, step {step + 1:.0f}: the loss or its gradient is not finite ({terms}); windows from '
-                         f'{files}; the last checkpoint is kept: try a lower --lr_now, or --skip_bad_steps')
+    return DivergedError(f'{title}, step {step + 1:.0f}: the loss or its gradient is not finite ({terms}); '
+                         f'windows from {files}; the last checkpoint is kept: try a lower --lr_now, or '
+                         '--skip_bad_steps')

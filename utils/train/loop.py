@@ -66,19 +66,23 @@ def build_training(model: KSOF, criterion: KSOFLoss, windows: dict[str, Windows]
     train = windows['train']
     device, global_batch = train.frames.device, settings.batch_size * distributed.processes()
     if distributed.processes() > 1 and len(train) < global_batch:
-        raise InputError(f'--batch_size {settings.batch_size}: a step of {distributed.processes()} processes takes '
-                         f'{global_batch} windows, there are {len(train)}')
+        raise InputError(f'--batch_size {settings.batch_size}: a step of {distributed.processes()} processes '
+                         f'takes {global_batch} windows, there are {len(train)}')
     criterion = criterion.to(device)
     optimizer = build_optimizer(model, criterion, settings)
     lr_scheduler = build_lr_scheduler(optimizer, settings, steps_per_epoch=max(1, len(train) // global_batch))
-    state = TrainState(model, compiled(model) if settings.compile else model, criterion, optimizer, lr_scheduler,
-                       build_ema(model, settings.average) if settings.average else None, epoch_start(device))
+    state = TrainState(model, compiled(model) if settings.compile else model, criterion, optimizer,
+                       lr_scheduler, build_ema(model, settings.average) if settings.average else None,
+                       epoch_start(device))
     return Training(state, settings, windows, skeleton, folder, options, run_id,
                     draw_weights(train, settings.balance) if settings.balance else None)
 
 
 def checkpoint_of(training: Training) -> checkpoint.Checkpoint:
-    """Returns what a checkpoint holds: the state, the settings and what resuming checks. Every rank must call it."""
+    """Returns what a checkpoint holds: the state, the settings and what resuming checks.
+
+    Every rank must call it.
+    """
     windows = training.windows
     return training.state.state_dict() | {'options': dict(training.options), 'run_id': training.run_id,
                                           'training_windows': len(windows['train']),
@@ -92,25 +96,34 @@ def save_last(training: Training) -> None:
 
 
 def restore(training: Training, saved: checkpoint.Checkpoint, path: Path) -> None:
-    """Puts the state back to where the checkpoint was saved, random states included. InputError if it does not fit."""
+    """Puts the state back to where the checkpoint was saved, random states included.
+
+    InputError if it does not fit.
+    """
     windows = len(training.windows['train'])
     if saved.get('training_windows') != windows:
-        raise InputError(f'{path}: was made with {saved.get("training_windows")} training windows, this data has {windows}')
+        raise InputError(f'{path}: was made with {saved.get("training_windows")} training windows, this data '
+                         f'has {windows}')
     for split, checksum in data_of(saved, path).items():
         if split in training.windows and training.windows[split].checksum != checksum:
             raise InputError(f'{path}: was made with other frames of {split} than are in --data_dir '
-                             f'{training.options["data_dir"]}; a new run can start from its weights, with --init')
+                             f'{training.options["data_dir"]}; a new run can start from its weights, with '
+                             '--init')
     with checkpoint.fitting(path):
         processes = 1 + len(saved.get('random_of_others', []))
     if processes != distributed.processes():
-        raise InputError(f'{path}: was made by {processes} processes, this run has {distributed.processes()}: start '
+        raise InputError(f'{path}: was made by {processes} processes, this run has '
+                         f'{distributed.processes()}: start '
                          f'{"one without torchrun" if processes == 1 else f"{processes} with torchrun"}')
     with checkpoint.fitting(path):
         training.state.load_state_dict(saved)
 
 
 def data_of(saved: checkpoint.Checkpoint, path: Path) -> dict[str, str]:
-    """Returns the checksums of the splits that a checkpoint was made with; none of those from before they were kept."""
+    """Returns the checksums of the splits that a checkpoint was made with.
+
+    None are in checkpoints from before they were kept.
+    """
     with checkpoint.fitting(path):
         return dict(saved.get('data', {}).items())
 
@@ -141,11 +154,13 @@ def run_epoch(training: Training, request: StopRequest) -> None:
     with tf32(settings.tf32), closing(log_steps):
         for share in log_steps:
             if time.monotonic() - said >= LINE_EVERY and share < 1 and not has_bar():
-                log.info('%s  %.0f%%  %s  %s', title, 100 * share, training_errors(mean_terms(state.progress)),
+                log.info('%s  %.0f%%  %s  %s', title, 100 * share,
+                         training_errors(mean_terms(state.progress)),
                          done_in(seconds_left(state, settings.epoch, share)))
                 said = time.monotonic()
             is_due = time.monotonic() - saved >= 60 * settings.save_minutes
-            number, due = distributed.largest(request.number or 0, is_due)  # several processes save and stop together
+            # Several processes save and stop together.
+            number, due = distributed.largest(request.number or 0, is_due)
             if number or due:
                 save_last(training)
                 saved = time.monotonic()
@@ -173,16 +188,18 @@ def finish_epoch(training: Training, curves: Curves) -> None:
 
     DivergedError where the validation error is not finite.
     """
-    state, settings, folder, progress = training.state, training.settings, training.folder, training.state.progress
+    state, settings, folder = training.state, training.settings, training.folder
+    progress = state.progress
     epoch, windows = len(state.history) + 1, progress.step * settings.batch_size * distributed.processes()
     if bad_steps := int(progress.bad_steps):
         log.warning('epoch %d: %d steps skipped, as their loss or gradient was not finite', epoch, bad_steps)
     started = time.perf_counter()
     scored = scored_network(state.scored, settings.symmetry, training.skeleton)
-    validation = validate(scored, training.windows['validation'], training.skeleton, batch_size=settings.test_batch_size)
+    validation = validate(scored, training.windows['validation'], training.skeleton,
+                          batch_size=settings.test_batch_size)
     if not math.isfinite(validation['validation']):
-        raise DivergedError(f'epoch {epoch}: the validation error is not finite; the last checkpoint is kept: try a lower '
-                            '--lr_now')
+        raise DivergedError(f'epoch {epoch}: the validation error is not finite; the last checkpoint is '
+                            'kept: try a lower --lr_now')
     entry = {'epoch': epoch, 'lr': float(state.lr_scheduler.get_last_lr()[0]), **mean_terms(progress),
              'windows_per_s': windows / progress.seconds, **validation,
              **gradient_shares(state.scored, state.criterion, shares_batch(training)),
@@ -204,7 +221,10 @@ def finish_epoch(training: Training, curves: Curves) -> None:
 
 
 def shares_batch(training: Training) -> Batch:
-    """Returns a batch from all over the training split, unchanged, on which an epoch's gradient shares are measured."""
+    """Returns a batch from all over the training split, on which an epoch's gradient shares are measured.
+
+    Its windows are not augmented.
+    """
     windows = replace(training.windows['train'], augmentation=None)
     index = torch.linspace(0, len(windows) - 1, training.settings.batch_size).long()
     return windows.batch(index.to(windows.starts.device))
@@ -217,12 +237,16 @@ def epoch_line(history: list[dict[str, float]], epochs: int, best: dict[str, flo
     """
     entry, total = history[-1], sum(entry['seconds'] for entry in history)
     left = entry['seconds'] * (epochs - len(history))
-    return (f'epoch {entry["epoch"]:.0f}/{epochs}  {training_errors(entry)}  validation {digits(entry["validation"])}, best '
-            f'{digits(best["validation"])}  {done_in(left) if left else f"trained in {duration(total)}"}')
+    return (f'epoch {entry["epoch"]:.0f}/{epochs}  {training_errors(entry)}  validation '
+            f'{digits(entry["validation"])}, best {digits(best["validation"])}  '
+            f'{done_in(left) if left else f"trained in {duration(total)}"}')
 
 
 def history_csv(history: list[dict[str, float]]) -> str:
-    """Returns one machine-readable line an epoch. Epochs of earlier versions lack what those did not measure."""
+    """Returns one machine-readable line an epoch.
+
+    Epochs of earlier versions lack what those did not measure.
+    """
     file = io.StringIO()
     writer = csv.DictWriter(file, list(history[-1]), lineterminator='\n')
     writer.writeheader()

@@ -5,7 +5,7 @@ from types import FrameType
 
 from utils.common import distributed
 
-# Ctrl-C, SIGTERM, a closed ssh window, and what a queue such as Slurm's can be told to send before its time limit.
+# Ctrl-C, SIGTERM, a closed ssh window, and what Slurm or the like can be told to send before its time limit.
 BY_HAND = (signal.SIGINT, signal.SIGTERM)
 STOPPING = (*BY_HAND, signal.SIGHUP, signal.SIGUSR1)
 
