@@ -250,7 +250,9 @@ CHANGES: dict[str, list[Change]] = {
     'utils/build.py': [
         ('training windows alone are changed', "if split == 'train' and any(", 'if any('),
         ('training windows are changed', "if split == 'train' and any(", "if split == 'test' and any("),
-        ('dropout is what is asked for', "dropout=settings['dropout']", 'dropout=0.0'),
+        ('dropout is what is asked for', '{name: settings[name] for name in names}',
+         "{name: settings[name] for name in names if name != 'dropout'}"),
+        ('a part left out is left out', '{part: without != part for', '{part: True for'),
         ('--without loss_weights keeps a and b', "learned_weights=settings['without'] != 'loss_weights'",
          'learned_weights=True'),
         ('--jps_weight is what is given', "KSOFLoss(settings['jps_weight']", 'KSOFLoss(1.0'),
