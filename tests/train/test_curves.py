@@ -57,7 +57,8 @@ def test_curves_of_any_length_can_be_read(epochs, tmp_path, figures):
     assert len(figures[0].axes) == 4 and figures[0].axes[3].lines[0].get_ydata() == pytest.approx([e['lr'] for e in entries])
 
 
-def test_curves_follow_each_epoch(tmp_path, figures):
+def test_curves_follow_each_epoch(tmp_path, figures, monkeypatch):
+    monkeypatch.setattr('utils.train.curves.DRAW_EVERY', 0)
     curves, entries = Curves(tmp_path / 'run'), history(3)
     assert not (tmp_path / 'run').exists()  # nothing is made before the run's own folder is
     (tmp_path / 'run').mkdir()
@@ -76,9 +77,11 @@ def test_a_run_goes_on_without_matplotlib(command, tmp_path, capsys, without):
     assert 'history.csv' in names and not {'curves.png', 'events'} & names
 
 
-def test_a_run_draws_its_curves(command, tmp_path, figures):
-    assert command('--epoch', '2') == 0
-    assert len(figures) == 2 and (tmp_path / 'run' / 'curves.png').exists()
+def test_a_run_draws_its_curves_at_once_and_at_the_end(command, tmp_path, figures, monkeypatch):
+    monkeypatch.setattr('utils.train.curves.DRAW_EVERY', 3600)
+    assert command('--epoch', '4') == 0
+    assert [len(figure.axes[0].lines[0].get_xdata()) for figure in figures] == [1, 4]
+    assert (tmp_path / 'run' / 'curves.png').exists()
 
 
 def test_what_cannot_be_written_is_said_once(tmp_path, monkeypatch, without):
@@ -88,7 +91,7 @@ def test_what_cannot_be_written_is_said_once(tmp_path, monkeypatch, without):
     monkeypatch.setattr('utils.train.curves.log.warning', lambda form, *values: said.append(form % values))
     curves = Curves(tmp_path / 'gone')
     curves.update(history(1))
-    curves.update(history(2))
+    curves.update(history(2), last=True)
     assert said == [f'{tmp_path / "gone"}: no more curves.png in this run: No such file or directory']
 
 
@@ -104,7 +107,7 @@ def test_whatever_a_library_raises_is_said_once(error, tmp_path, monkeypatch):
 
     curves.draw = curves.write_events = fail
     curves.update(history(1))
-    curves.update(history(2))
+    curves.update(history(2), last=True)
     reason = f'{type(error).__name__}: {error}'.split('\n')[0]
     assert said == [f'{tmp_path}: no more {what} in this run: {reason}' for what in ('curves.png', 'events')]
 

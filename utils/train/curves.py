@@ -3,6 +3,8 @@
 curves.png needs matplotlib and the events need tensorboard; a run goes on without either.
 """
 import logging
+import math
+import time
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ from utils.common.figures import plain_drawing
 from utils.common.files import whole_file
 
 log = logging.getLogger('ksof')
+DRAW_EVERY = 10.0  # seconds: epochs of a second each would spend most of their time on pictures
 Epoch = dict[str, float]  # one entry of a run's history, as in history.csv
 BLUE, ORANGE, GREEN, PURPLE, GREY = '#0072B2', '#D55E00', '#009E73', '#AA4499', '#666666'
 # Key in the history, colour, style and width of the line, name.
@@ -27,16 +30,19 @@ class Curves:
         self.folder = folder
         self.events: Any = None
         self.written = 0  # number of epochs that the events hold
+        self.drawn = -math.inf  # when curves.png was drawn last
         self.missing: set[str] = set()  # libraries that failed and are not tried again
 
-    def update(self, history: list[Epoch]) -> None:
-        """Draws curves.png again and adds new epochs to the events.
+    def update(self, history: list[Epoch], *, last: bool = False) -> None:
+        """Adds new epochs to the events, and draws curves.png again if its last drawing was some time ago.
 
+        last: whether this is the run's last epoch, after which it is drawn in any case.
         A library that is missing or a file that cannot be written is reported once, and training goes on.
         """
         for library, what, show in (('matplotlib', 'curves.png', self.draw),
                                     ('tensorboard', 'events', self.write_events)):
-            if library in self.missing:
+            soon = time.monotonic() - self.drawn < DRAW_EVERY and not last
+            if library in self.missing or library == 'matplotlib' and soon:
                 continue
             try:
                 show(history)
@@ -53,6 +59,7 @@ class Curves:
 
     def draw(self, history: list[Epoch]) -> None:
         """Writes curves.png into the run folder."""
+        self.drawn = time.monotonic()
         draw_curves(history, self.folder / 'curves.png')
 
     def write_events(self, history: list[Epoch]) -> None:

@@ -214,7 +214,7 @@ def finish_epoch(training: Training, curves: Curves) -> None:
             checkpoint.save(folder / checkpoint.BEST, saved)
         write_text(folder / 'history.csv', history_csv(state.history))
         checkpoint.save(folder / checkpoint.LAST, saved)
-        curves.update(state.history)
+        curves.update(state.history, last=epoch == settings.epoch)
 
     distributed.on_first(write)
     log.info(epoch_line(state.history, settings.epoch, best))
