@@ -35,7 +35,8 @@ def test_validation_is_the_mean_over_actions_then_frames_of_all_joints_of_the_fu
         for start in range(len(frames) - 7):
             last = frames[start + 3]
             for frame in frames[start + 4 : start + 8]:
-                held = [frame[j] if role == 'truth' else last[source.get(role, j)] for j, role in enumerate(roles)]
+                held = [frame[j] if role == 'truth' else last[source.get(role, j)]
+                        for j, role in enumerate(roles)]
                 errors.append(sum(map(math.dist, held, frame)) / 38)
         of_actions.append(sum(errors) / len(errors))
     network = Held().train()
