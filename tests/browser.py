@@ -1,4 +1,4 @@
-"""A headless Chromium for tests, driven by its own driver over the WebDriver protocol; nothing beyond Python is needed."""
+"""A headless Chromium for tests, driven by its own driver over the WebDriver protocol, with Python alone."""
 import base64
 import json
 import shutil
@@ -9,7 +9,8 @@ from contextlib import contextmanager
 CHROMIUM, DRIVER = shutil.which('chromium') or shutil.which('google-chrome'), shutil.which('chromedriver')
 RIGHT, LEFT, END, HOME = '\ue014', '\ue012', '\ue010', '\ue011'  # keys
 ARGUMENTS = ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
-             '--disable-background-networking', '--disable-component-update', '--disable-sync', '--window-size=1000,1000']
+             '--disable-background-networking', '--disable-component-update', '--disable-sync',
+             '--window-size=1000,1000']
 
 
 class Browser:
@@ -25,7 +26,8 @@ class Browser:
 
     def call(self, path, content=None, method='POST'):
         data = None if method != 'POST' else json.dumps(content or {}).encode()
-        request = urllib.request.Request(self.base + self.path + path, data, {'Content-Type': 'application/json'}, method=method)
+        request = urllib.request.Request(self.base + self.path + path, data,
+                                         {'Content-Type': 'application/json'}, method=method)
         with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=60) as answer:
             return json.load(answer)['value']
 
@@ -50,8 +52,10 @@ class Browser:
 
     def drag(self, selector, x, y):
         origin = {'element-6066-11e4-a52e-4f735466cecf': self.find(selector)}
-        moves = [{'type': 'pointerMove', 'duration': 0, 'origin': origin, 'x': 0, 'y': 0}, {'type': 'pointerDown', 'button': 0},
-                 {'type': 'pointerMove', 'duration': 50, 'origin': origin, 'x': x, 'y': y}, {'type': 'pointerUp', 'button': 0}]
+        moves = [{'type': 'pointerMove', 'duration': 0, 'origin': origin, 'x': 0, 'y': 0},
+                 {'type': 'pointerDown', 'button': 0},
+                 {'type': 'pointerMove', 'duration': 50, 'origin': origin, 'x': x, 'y': y},
+                 {'type': 'pointerUp', 'button': 0}]
         self.call('/actions', {'actions': [{'type': 'pointer', 'id': 'mouse', 'actions': moves}]})
         self.settle()
 
@@ -65,7 +69,8 @@ class Browser:
 
     def screen(self, width, height, *, phone=False, colours='light'):
         """Show the page on a screen of this size, opened anew; a phone is touched and has no mouse."""
-        self.cdp('Emulation.setDeviceMetricsOverride', width=width, height=height, deviceScaleFactor=1, mobile=phone)
+        self.cdp('Emulation.setDeviceMetricsOverride', width=width, height=height, deviceScaleFactor=1,
+                 mobile=phone)
         self.cdp('Emulation.setTouchEmulationEnabled', enabled=phone)
         self.cdp('Emulation.setEmulatedMedia', features=[{'name': 'prefers-color-scheme', 'value': colours}])
         self.call('/refresh')
@@ -75,7 +80,8 @@ class Browser:
     def touch(self, *paths):
         """Move fingers along these paths, [(x, y), ...] of equal length, in the page's pixels."""
         for kind, points in (('touchStart', [path[0] for path in paths]),
-                             *(('touchMove', list(step)) for step in zip(*(path[1:] for path in paths), strict=True)),
+                             *(('touchMove', list(step))
+                               for step in zip(*(path[1:] for path in paths), strict=True)),
                              ('touchEnd', [])):
             self.cdp('Input.dispatchTouchEvent', type=kind,
                      touchPoints=[{'x': x, 'y': y, 'id': k} for k, (x, y) in enumerate(points)])
@@ -104,7 +110,8 @@ class Browser:
 @contextmanager
 def open_browser():
     """A browser that is gone when the block ends."""
-    driver = subprocess.Popen([DRIVER, '--port=0'], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    driver = subprocess.Popen([DRIVER, '--port=0'], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                              text=True)
     try:
         line = next(line for line in driver.stdout if 'started successfully on port' in line)
         browser = Browser(int(line.rstrip('.\n').split()[-1]))

@@ -13,7 +13,8 @@ PROJECT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(PROJECT))
 SHARED = PROJECT.parent / 'shared'
 
-# The tests' networks are too small for more threads, and sums in another order are other numbers: here and in commands started.
+# The tests' networks are too small for more threads, and sums in another order are other numbers.
+# So it is here and in the commands that tests start.
 torch.set_num_threads(1)
 os.environ['OMP_NUM_THREADS'] = '1'
 
@@ -57,11 +58,15 @@ def sample_cmu(tmp_path_factory):
 
 @pytest.fixture(scope='session')
 def sample_h36m(tmp_path_factory):
-    """Dataset root with synthetic Human3.6M takes, all but the test subject's cut to 2 s; tests only read it."""
+    """A dataset root with synthetic Human3.6M takes. Tests only read it.
+
+    All takes but the test subject's are cut to 2 s.
+    """
     from utils.data.synthetic import files as synthetic
 
     root = tmp_path_factory.mktemp('sample')
-    plan = {path: frames if path.startswith('S5/') else 100 for path, frames in synthetic.plan('h36m').items()}
+    plan = {path: frames if path.startswith('S5/') else 100
+            for path, frames in synthetic.plan('h36m').items()}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(synthetic, 'plan', lambda dataset, seed: plan)
         synthetic.write('h36m', root)
@@ -89,8 +94,9 @@ def valid(tmp_path_factory):
 
 
 # A run of seconds: the whole network at its narrowest, nine steps an epoch.
-TINY = ['--d_model', '1', '--num_gcn', '1', '--output_n', '10', '--skip_rate', '40', '--batch_size', '16', '--test_batch_size',
-        '512', '--cuda_idx', 'cpu', '--warmup_steps', '3', '--dropout', '0.3', '--epoch', '3']
+TINY = ['--d_model', '1', '--num_gcn', '1', '--output_n', '10', '--skip_rate', '40', '--batch_size', '16',
+        '--test_batch_size', '512', '--cuda_idx', 'cpu', '--warmup_steps', '3', '--dropout', '0.3',
+        '--epoch', '3']
 
 
 @pytest.fixture
@@ -100,13 +106,18 @@ def command(sample_cmu, tmp_path):
     from utils.data.cmu import DATASET
     from utils.run import main
 
-    return lambda *more: main(DATASET, DEFAULTS, ['--data_dir', str(sample_cmu), *TINY, '--exp', str(tmp_path / 'run'), *more])
+    return lambda *more: main(DATASET, DEFAULTS,
+                              ['--data_dir', str(sample_cmu), *TINY, '--exp', str(tmp_path / 'run'), *more])
 
 
 def paper_lines():
-    """The paper's three command lines as README.md shows them: their words by the main's file name, the data called DATA."""
+    """The paper's three command lines as README.md shows them.
+
+    Their words by the main's file name; the data is called DATA.
+    """
     lines = (PROJECT / 'README.md').read_text().replace('\\\n', ' ').splitlines()
-    shown = [shlex.split(line)[1:] for line in lines if line.startswith('python main_') and '--num_gcn' in line]
+    shown = [shlex.split(line)[1:] for line in lines
+             if line.startswith('python main_') and '--num_gcn' in line]
     return {words[0]: words for words in shown}
 
 
@@ -133,7 +144,10 @@ def tables(folder):
 
 
 def few_frames(paths, bounds, seed):
-    """Recorded frames of each file: one or two windows, of the paper's lengths, where it is trained, validated or tested on."""
+    """Returns the recorded frames of each file.
+
+    One or two windows of the paper's lengths where it is trained, validated or tested on.
+    """
     lengths = {'train': 142, 'test': 72, 'sequenceFiles': 82}
     return {path: lengths.get(path.split('/')[0], 40) for path in paths}
 
@@ -153,7 +167,10 @@ def tiny(tmp_path_factory):
 
 @pytest.fixture
 def run(monkeypatch, capsys):
-    """Run a command line, as text or words, in this process as `python` does; returns exit code, stdout and stderr."""
+    """Runs a command line, as text or words, in this process as `python` does.
+
+    Returns exit code, stdout and stderr.
+    """
     def run_command(command):
         words = command.split() if isinstance(command, str) else command
         monkeypatch.setattr(sys, 'argv', words)

@@ -42,8 +42,9 @@ def write_formats(folder: Path) -> None:
     np.save(folder / 'own.npy', some_positions('cmu', 3, 120))
     save_checkpoint(folder / 'ckpt.pth.tar', 'cmu')
     table = {action: [float(k) for k in range(10)] for action in (*cmu.ACTIONS, 'avg')}
-    results = Results(cmu.DATASET, dict.fromkeys(cmu.ACTIONS, 9), protocol='all', input_n=10, output_n=10, epoch=3,
-                      selected_on='validation', methods=dict.fromkeys([NETWORK, PREDICTED, *BASELINES], table))
+    results = Results(cmu.DATASET, dict.fromkeys(cmu.ACTIONS, 9), protocol='all', input_n=10, output_n=10,
+                      epoch=3, selected_on='validation',
+                      methods=dict.fromkeys([NETWORK, PREDICTED, *BASELINES], table))
     (folder / 'own.json').write_text(json.dumps(json_dict(results)))
 
 
@@ -54,8 +55,10 @@ def read_trial_of(asf: Path):
 
 # Each takes the path of a file and returns what is in it, or raises InputError.
 READ: dict[str, Callable[[Path], object]] = {
-    'walking_1.txt': h36m.read, 'walking_2.txt.gz': h36m.read, 'running_1.txt': cmu.read, 'scene.pkl': threedpw.read,
-    'scene_5.pkl': threedpw.read, 'own.txt': lambda path: read_motion(path, 'cmu'), '98.asf': read_trial_of,
-    '98_01.amc': lambda path: read_motion(path, 'cmu'), 'own.bvh': lambda path: read_motion(path, 'cmu', units='asf'),
+    'walking_1.txt': h36m.read, 'walking_2.txt.gz': h36m.read, 'running_1.txt': cmu.read,
+    'scene.pkl': threedpw.read, 'scene_5.pkl': threedpw.read,
+    'own.txt': lambda path: read_motion(path, 'cmu'), '98.asf': read_trial_of,
+    '98_01.amc': lambda path: read_motion(path, 'cmu'),
+    'own.bvh': lambda path: read_motion(path, 'cmu', units='asf'),
     'own.npy': lambda path: read_motion(path, 'cmu', fps=120, units='mm'), 'ckpt.pth.tar': load_predictor,
     'own.json': lambda path: load_run(path).results}

@@ -144,7 +144,7 @@ def try_change(tree, file, old, new):
 
 
 def table(results):
-    """The results as Markdown: how many changes of each file were noticed, and every change, survivors last."""
+    """Returns the results as Markdown: how many changes were noticed, and every change, survivors last."""
     lines = ['| file | changes | noticed |', '|---|--:|--:|']
     for file in dict.fromkeys(result['file'] for result in results):
         own = [result['noticed_by'] is not None for result in results if result['file'] == file]

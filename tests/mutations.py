@@ -237,7 +237,8 @@ CHANGES: dict[str, list[Change]] = {
         ('measuring leaves the loss in training', '    criterion.train()\n', ''),
     ],
     'utils/run.py': [
-        ('ckpt_best is what is scored', 'named or folder / checkpoint.BEST', 'named or folder / checkpoint.LAST'),
+        ('ckpt_best is what is scored', 'named or folder / checkpoint.BEST',
+         'named or folder / checkpoint.LAST'),
         ('the symmetry average is what is scored', "scored_network(model, settings['symmetry'], dataset",
          "scored_network(model, 'off', dataset"),
         ('scoring is in evaluation mode', 'dataset.skeleton).eval()', 'dataset.skeleton).train()'),

@@ -25,7 +25,8 @@ def network(*words):
 
 def test_a_network_that_cannot_fit_is_refused_before_memory_is_taken(monkeypatch):
     huge = settings('--d_model', '1000', '--num_gcn', '100')
-    with pytest.raises(InputError, match=r'--d_model 1000, --dct_n 15, --num_gcn 100: [\d,]+ M parameters take .* GiB'):
+    with pytest.raises(InputError, match=r'--d_model 1000, --dct_n 15, --num_gcn 100: [\d,]+ M parameters '
+                                         r'take .* GiB'):
         build_network(huge)
     count = sum(p.numel() for p in network().parameters())
     monkeypatch.setattr('utils.build.memory', lambda: 8 * count)
@@ -75,7 +76,8 @@ def test_the_losses_options_arrive():
     assert (plain.jps_weight, plain.velocity_weight, plain.path_weight, plain.near_frames,
             plain.error_weighting) == (1, 0, 0, 0, 0), 'without options it is the paper\'s'
     assert plain.log_a.requires_grad and plain.log_b.requires_grad
-    words = '--jps_weight 2 --velocity_weight 3 --path_weight 4 --near_frames 5 --error_weighting 6 --output_n 7 '
+    words = ('--jps_weight 2 --velocity_weight 3 --path_weight 4 --near_frames 5 --error_weighting 6 '
+             '--output_n 7 ')
     loss = build_loss(settings(*(words + '--without loss_weights').split()))
     assert (loss.jps_weight, loss.velocity_weight, loss.path_weight, loss.near_frames,
             loss.error_weighting) == (2, 3, 4, 5, 6)

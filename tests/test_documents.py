@@ -1,4 +1,4 @@
-"""Documents tell the truth about the tree: links, the map of docs/design.md, and the names in the network's figure."""
+"""Documents tell the truth about the tree: links, docs/design.md's map, names in the network's figure."""
 import re
 from xml.etree import ElementTree
 
@@ -6,7 +6,8 @@ import pytest
 
 from tests.conftest import PROJECT
 
-DOCUMENTS = [*PROJECT.glob('*.md'), *(PROJECT / 'docs').glob('*.md'), *(PROJECT / 'checkpoint').glob('README.md'),
+DOCUMENTS = [*PROJECT.glob('*.md'), *(PROJECT / 'docs').glob('*.md'),
+             *(PROJECT / 'checkpoint').glob('README.md'),
              *(PROJECT / 'checkpoint').glob('cmu_*/MODEL_CARD.md')]
 SVG = '{http://www.w3.org/2000/svg}'
 
@@ -43,7 +44,8 @@ def test_the_map_finds_what_it_is_asked_for():
 
 def test_names_in_the_figure_are_names_in_the_code():
     code = '\n'.join(path.read_text() for path in (PROJECT / 'model').glob('*.py'))
-    texts = [node.text for node in ElementTree.parse(PROJECT / 'docs' / 'pictures' / 'network.svg').iter(f'{SVG}text')
+    texts = [node.text
+             for node in ElementTree.parse(PROJECT / 'docs' / 'pictures' / 'network.svg').iter(f'{SVG}text')
              if 'c' in node.get('class').split()]
     names = {name for text in texts for name in re.findall(r'[A-Za-z_]\w+', text)}
     assert {'TemporalBlock', 'GraphConv', 'FrameGate', 'top_k', 'mlp', 'fused'} <= names

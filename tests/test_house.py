@@ -8,9 +8,11 @@ from tests.conftest import PROJECT
 ARROWS = {
     'model': '', 'opt': 'common', 'common': '', 'data': 'common model.dct', 'mocap': 'common data',
     'evaluate': 'common data model', 'train': 'common data evaluate model', 'report': 'common data evaluate',
-    'build': 'opt common data evaluate model train.settings', 'predict': 'build common data evaluate mocap model',
-    'pictures': 'common data evaluate predict', 'speed': 'build common data evaluate model train report',
-    'run': 'opt build common data evaluate model report train', 'start': 'opt run common data', 'main': 'start data',
+    'build': 'opt common data evaluate model train.settings',
+    'predict': 'build common data evaluate mocap model', 'pictures': 'common data evaluate predict',
+    'speed': 'build common data evaluate model train report',
+    'run': 'opt build common data evaluate model report train', 'start': 'opt run common data',
+    'main': 'start data',
 }
 OURS = ('model', 'utils', 'opt', 'tools', 'tests', 'main_h36m', 'main_cmu_3d', 'main_3dpw')
 

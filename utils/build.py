@@ -28,7 +28,8 @@ def network_arguments(settings: Settings) -> dict[str, Any]:
     """Picks the arguments of KSOF: plain numbers, words and switches."""
     settings = completed(settings)
     without = settings['without']
-    names = ('node_n', 'input_n', 'output_n', 'dct_n', 'num_gcn', 'd_model', 'dropout', 'tcn_axis', 'topk', 'wiring')
+    names = ('node_n', 'input_n', 'output_n', 'dct_n', 'num_gcn', 'd_model', 'dropout', 'tcn_axis',
+             'topk', 'wiring')
     parts = ('ktcn', 'sgcn', 'gates', 'fusion', 'fusion_residual')
     return ({name: settings[name] for name in names} | {part: without != part for part in parts}
             | {'norm': 'layer' if without == 'batch_norm' else 'batch'})

@@ -1,4 +1,4 @@
-"""Every option's wrong values, and every file's damages: one clear line, exit code 2, and nothing written over."""
+"""Every option's wrong values and every file's damages: one clear line, exit code 2, nothing written over."""
 import argparse
 import gzip
 import os
@@ -24,14 +24,18 @@ from utils.common.cli import run_tool
 from utils.data import cmu, h36m, threedpw
 from utils.run import main
 
-MAINS = {'w': (h36m.DATASET, main_h36m), 'r': (cmu.DATASET, main_cmu_3d), 's': (threedpw.DATASET, main_3dpw)}  # by initial
-PLACES = {'w': ['S1', 'S11', 'S5'], 'r': ['train/running', 'test/running'], 's': ['train', 'validation', 'test']}
+# The datasets by their initial in a file's name below.
+MAINS = {'w': (h36m.DATASET, main_h36m), 'r': (cmu.DATASET, main_cmu_3d), 's': (threedpw.DATASET, main_3dpw)}
+PLACES = {'w': ['S1', 'S11', 'S5'], 'r': ['train/running', 'test/running'],
+          's': ['train', 'validation', 'test']}
 OPTIONS = {action.option_strings[0]: action for action in parser('cmu', 'CMU mocap', {})._actions
-           if action.option_strings and not isinstance(action, argparse._HelpAction) and action.option_strings[0] != '--version'}
+           if action.option_strings and not isinstance(action, argparse._HelpAction)
+           and action.option_strings[0] != '--version'}
 # What no number option takes; those of options for whole numbers go on.
 NUMBERS = ['', 'x', 'nan', '-inf', '1e999', '-1', '0x10', '1,5', '１０ 0', '1 2']
 WHOLE = [*NUMBERS, '1.5', '1e3', '10' * 40, '9' * 5000, '-' + '9' * 400]
-# The other options that take a value: {folder} is empty, {file} holds a word, {long} is longer than names can be.
+# The other options that take a value.
+# {folder} is empty, {file} holds a word, {long} is longer than names can be.
 WORDS = {
     '--data_dir': ['{folder}', '{file}', '{folder}/absent', '/dev/null', '{long}', '{loop}'],
     '--test_sample_num': ['0', '9', '-2', '8.0', 'all', '', '1e999'],
@@ -50,7 +54,10 @@ WORDS = {
 
 
 def wrong_values(name):
-    """Wrong values of an option, from what its parser says of it, or by hand; none where nobody has thought of any."""
+    """Returns wrong values of an option, from what its parser says of it, or by hand.
+
+    None where nobody has thought of any.
+    """
     action = OPTIONS[name]
     if action.nargs == 0:
         return ['', '1', 'yes']
@@ -64,7 +71,8 @@ def places(tmp_path):
     (tmp_path / 'folder').mkdir()
     (tmp_path / 'file').write_text('word')
     (tmp_path / 'loop').symlink_to('loop')
-    return {'folder': tmp_path / 'folder', 'file': tmp_path / 'file', 'loop': tmp_path / 'loop', 'long': 'n' * 5000}
+    return {'folder': tmp_path / 'folder', 'file': tmp_path / 'file', 'loop': tmp_path / 'loop',
+            'long': 'n' * 5000}
 
 
 def content(folder):
@@ -76,7 +84,8 @@ def one_line(err, *, naming=''):
     lines = [line for line in err.replace('\r', '\n').split('\n') if line.startswith('error: ')]
     assert len(lines) == 1 and err.rstrip().endswith(lines[0]) and 'Traceback' not in err, err
     assert str(naming) in lines[0], lines[0]
-    assert lines[0].isprintable() and len(lines[0]) < 600 + 10_000 * ('nnnn' in err or '9999' in err), lines[0]
+    most = 600 + 10_000 * ('nnnn' in err or '9999' in err)
+    assert lines[0].isprintable() and len(lines[0]) < most, lines[0]
     return lines[0]
 
 
@@ -91,7 +100,8 @@ def test_wrong_values_of(name, sample_cmu, places, capsys, tmp_path):
     needed = {'--ckpt': ['--is_eval'], '--data_dir': []}.get(name, [])
     for value in wrong_values(name):
         value = value.format(**places)
-        words = ['--data_dir', str(sample_cmu), '--exp', str(tmp_path / 'run'), *TINY, *needed, f'{name}={value}']
+        words = ['--data_dir', str(sample_cmu), '--exp', str(tmp_path / 'run'), *TINY, *needed,
+                 f'{name}={value}']
         assert main(cmu.DATASET, main_cmu_3d.DEFAULTS, words) == 2, f'{name}={value[:40]}'
         line = one_line(capsys.readouterr().err)
         assert name in line or value[:100] in line, line
@@ -151,16 +161,18 @@ def pipe_instead(path):
 
 
 def words_in(old, new):
-    return rewritten(lambda raw: raw.replace(old, new, 1) if old in raw else pytest.fail(f'no {old} in the file'))
+    return rewritten(lambda raw: raw.replace(old, new, 1) if old in raw
+                     else pytest.fail(f'no {old} in the file'))
 
 
 def numbers_in(change):
     """A damage to the positions in a pickle or .npy."""
     def damage(path):
-        array = np.load(path) if path.suffix == '.npy' else pickle.loads(path.read_bytes())['jointPositions'][1]
+        raw = path.read_bytes()
+        array = np.load(path) if path.suffix == '.npy' else pickle.loads(raw)['jointPositions'][1]
         array = change(array.copy())
         np.save(path, array) if path.suffix == '.npy' else path.write_bytes(
-            pickle.dumps({'jointPositions': [pickle.loads(path.read_bytes())['jointPositions'][0], array]}, protocol=2))
+            pickle.dumps({'jointPositions': [pickle.loads(raw)['jointPositions'][0], array]}, protocol=2))
     return damage
 
 
@@ -176,55 +188,79 @@ PICKLES = ['scene.pkl', 'scene_5.pkl']
 DAMAGES = {
     'empty': (lambda path: path.write_bytes(b''), list(READ), ''),
     'binary': (lambda path: path.write_bytes(BINARY), list(READ), ''),
-    'cut in half': (lambda path: path.write_bytes(path.read_bytes()[:path.stat().st_size // 2]), list(READ), ''),
-    'cut at its end': (rewritten(lambda raw: raw.rstrip()[:-12]), [n for n in READ if n not in ('98.asf', *TEXTS)], ''),
+    'cut in half': (lambda path: path.write_bytes(path.read_bytes()[:path.stat().st_size // 2]),
+                    list(READ), ''),
+    'cut at its end': (rewritten(lambda raw: raw.rstrip()[:-12]),
+                       [n for n in READ if n not in ('98.asf', *TEXTS)], ''),
     'cut in a row': (rewritten(lambda raw: raw[:-300]), TEXTS, 'line 4: '),
     'a folder': (folder_instead, list(READ), ''),
     'a link to itself': (link_to_itself, list(READ), ''),
     'a link to nothing': (link_to_nothing, list(READ), ''),
-    'UTF-16': (rewritten(lambda raw: raw.decode('latin1').encode('utf-16')), [*TEXTS, '98.asf', '98_01.amc', 'own.bvh'], ''),
-    'a column more': (rewritten(lambda raw: raw.replace(b'\n', b',1\n')), TEXTS, 'line 1: .* columns, expected'),
+    'UTF-16': (rewritten(lambda raw: raw.decode('latin1').encode('utf-16')),
+               [*TEXTS, '98.asf', '98_01.amc', 'own.bvh'], ''),
+    'a column more': (rewritten(lambda raw: raw.replace(b'\n', b',1\n')), TEXTS,
+                      'line 1: .* columns, expected'),
     'a column less': (rewritten(lambda raw: raw.split(b',', 1)[1]), TEXTS, 'line 1: .* columns, expected'),
-    'spaces for commas': (rewritten(lambda raw: raw.replace(b',', b' ')), TEXTS, 'line 1: 1 columns, expected'),
-    'a NaN': (rewritten(lambda raw: replace_number(raw, b'nan')), TEXTS, 'line 2: nan is not a finite number'),
-    'a NaN in the root': (rewritten(lambda raw: replace_number(raw, b'NaN', 0, 0)), TEXTS, 'line 1: NaN is not a finite'),
-    'infinity': (rewritten(lambda raw: replace_number(raw, b'1e999', 3)), TEXTS, 'line 4: 1e999 is not a finite number'),
-    '1e300 as a turn': (rewritten(lambda raw: replace_number(raw, b'-1e300')), TEXTS, 'line 2: column 21: -1e300 is too large'),
-    '1e300 as a position': (rewritten(lambda raw: replace_number(raw, b'1e300', 0, 1)), TEXTS, 'line 1: column 2: 1e300 is too'),
-    'degrees for radians': (rewritten(lambda raw: replace_number(raw, b'130')), TEXTS, 'too large for a turn in radians'),
+    'spaces for commas': (rewritten(lambda raw: raw.replace(b',', b' ')), TEXTS,
+                          'line 1: 1 columns, expected'),
+    'a NaN': (rewritten(lambda raw: replace_number(raw, b'nan')), TEXTS,
+              'line 2: nan is not a finite number'),
+    'a NaN in the root': (rewritten(lambda raw: replace_number(raw, b'NaN', 0, 0)), TEXTS,
+                          'line 1: NaN is not a finite'),
+    'infinity': (rewritten(lambda raw: replace_number(raw, b'1e999', 3)), TEXTS,
+                 'line 4: 1e999 is not a finite number'),
+    '1e300 as a turn': (rewritten(lambda raw: replace_number(raw, b'-1e300')), TEXTS,
+                        'line 2: column 21: -1e300 is too large'),
+    '1e300 as a position': (rewritten(lambda raw: replace_number(raw, b'1e300', 0, 1)), TEXTS,
+                            'line 1: column 2: 1e300 is too'),
+    'degrees for radians': (rewritten(lambda raw: replace_number(raw, b'130')), TEXTS,
+                            'too large for a turn in radians'),
     'a word': (rewritten(lambda raw: replace_number(raw, b'left')), TEXTS, "line 2: 'left' is not a number"),
-    'a number with _': (rewritten(lambda raw: replace_number(raw, b'1_0')), TEXTS, "line 2: '1_0' is not a number"),
-    'terminal codes': (rewritten(lambda raw: replace_number(raw, b'\x1b[2Jx')), TEXTS, r"line 2: '\\x1b\[2Jx' is not a number"),
+    'a number with _': (rewritten(lambda raw: replace_number(raw, b'1_0')), TEXTS,
+                        "line 2: '1_0' is not a number"),
+    'terminal codes': (rewritten(lambda raw: replace_number(raw, b'\x1b[2Jx')), TEXTS,
+                       r"line 2: '\\x1b\[2Jx' is not a number"),
     'a NaN in results': (words_in(b'[0.0, ', b'[NaN, '), ['own.json'], 'an error is not finite'),
     'a word in results': (words_in(b'[0.0, ', b'["0", '), ['own.json'], 'TypeError'),
     'endless brackets': (lambda path: path.write_bytes(b'[' * 100_000), ['own.json'], 'recursion'),
     'no list of persons': (lambda path: path.write_bytes(b'\x80\x02}.'), PICKLES, 'no list of persons'),
-    'wrong columns': (numbers_in(lambda array: array[:, :-3]), [*PICKLES, 'own.npy'], 'shape|35 joints: a cmu model takes'),
-    'a NaN position': (numbers_in(put((1, 9), float('nan'))), PICKLES, 'person 2: frame 1 holds a value that is not'),
-    'a huge position': (numbers_in(put((1, 9), 1e300)), PICKLES, 'person 2: frame 1 holds a value that is not'),
+    'wrong columns': (numbers_in(lambda array: array[:, :-3]), [*PICKLES, 'own.npy'],
+                      'shape|35 joints: a cmu model takes'),
+    'a NaN position': (numbers_in(put((1, 9), float('nan'))), PICKLES,
+                       'person 2: frame 1 holds a value that is not'),
+    'a huge position': (numbers_in(put((1, 9), 1e300)), PICKLES,
+                        'person 2: frame 1 holds a value that is not'),
     'a joint 12 m away': (numbers_in(lambda array: put((0, 30), array[0, 0] + 12)(array)), PICKLES,
                           'person 2: frame 0 has a joint 1[12].* m from the root'),
     'a NaN in .npy': (numbers_in(put((1, 9, 0), float('nan'))), ['own.npy'], 'finite numbers'),
     'a huge number in .npy': (numbers_in(put((1, 9, 0), 1e300)), ['own.npy'], 'frame 1: a joint is'),
-    'a joint 12 m away in .npy': (numbers_in(put((2, 9, 0), 12_000)), ['own.npy'], 'frame 2: a joint is 1[12].* m from the'),
-    'more numbers told than held': (words_in(b"(3, 38, 3)", b"(3000000000, 38, 3)"), ['own.npy'], 'not a readable .npy'),
-    'a NaN in .amc': (words_in(b'root 0.5 ', b'root nan '), ['98_01.amc'], 'line 5: root: nan is not a finite number'),
-    '1e300 in .amc': (words_in(b'root 0.5 ', b'root 1e300 '), ['98_01.amc'], 'line 5: root: 1e300 is not a finite'),
-    'a value less in .amc': (words_in(b'root 0.5 ', b'root '), ['98_01.amc'], 'line 5: root: 5 values, expected 6'),
-    'a unit that is none': (words_in(b'length 0.45', b'length nan'), ['98.asf'], 'line 5: length: nan is not a finite number'),
+    'a joint 12 m away in .npy': (numbers_in(put((2, 9, 0), 12_000)), ['own.npy'],
+                                  'frame 2: a joint is 1[12].* m from the'),
+    'more numbers told than held': (words_in(b"(3, 38, 3)", b"(3000000000, 38, 3)"), ['own.npy'],
+                                    'not a readable .npy'),
+    'a NaN in .amc': (words_in(b'root 0.5 ', b'root nan '), ['98_01.amc'],
+                      'line 5: root: nan is not a finite number'),
+    '1e300 in .amc': (words_in(b'root 0.5 ', b'root 1e300 '), ['98_01.amc'],
+                      'line 5: root: 1e300 is not a finite'),
+    'a value less in .amc': (words_in(b'root 0.5 ', b'root '), ['98_01.amc'],
+                             'line 5: root: 5 values, expected 6'),
+    'a unit that is none': (words_in(b'length 0.45', b'length nan'), ['98.asf'],
+                            'line 5: length: nan is not a finite number'),
     'a tiny unit': (words_in(b'length 0.45', b'length 1e-300'), ['98.asf'], 'no length unit between'),
     'channels of an end site': (words_in(b'End Site\n', b'End Site\nCHANNELS 1 Xrotation\n'), ['own.bvh'],
                                'CHANNELS: LeftToeBase_EndSite has channels already, or is an end site'),
     'four turns': (words_in(b'CHANNELS 3 Z', b'CHANNELS 4 Xrotation Z'), ['own.bvh'], 'up to three turns'),
-    'one axis twice': (words_in(b'CHANNELS 3 Zrotation Y', b'CHANNELS 3 Zrotation Z'), ['own.bvh'], 'no two about the same axis'),
-    'a NaN in .bvh': (words_in(b'Frame Time: 0.0083333\n', b'Frame Time: 0.0083333\nnan '), ['own.bvh'], 'expected 96'),
+    'one axis twice': (words_in(b'CHANNELS 3 Zrotation Y', b'CHANNELS 3 Zrotation Z'), ['own.bvh'],
+                       'no two about the same axis'),
+    'a NaN in .bvh': (words_in(b'Frame Time: 0.0083333\n', b'Frame Time: 0.0083333\nnan '), ['own.bvh'],
+                      'expected 96'),
     'a time of 1e-320': (words_in(b'0.0083333', b'1e-320'), ['own.bvh'], 'no camera has that'),
 }
 CASES = [(damage, name) for damage, (_, names, _) in DAMAGES.items() for name in names]
 
 
 def lay_out(name, valid, folder):
-    """Copy a valid file to where its command looks for it, with what else the command needs; returns the copy."""
+    """Copies a valid file to where its command looks for it, with what else that needs; returns the copy."""
     places = PLACES.get(name[0])
     if places is None:
         shutil.copytree(valid, folder, dirs_exist_ok=True)
@@ -258,7 +294,8 @@ def test_damaged_files(damage, name, valid, tmp_path, capsys):
     change(path)
     before = content(tmp_path)
     assert run_on(name, path, tmp_path) == 2
-    missing = name.startswith('walking') and not path.exists()  # one of a fixed set of files, and the only one here
+    # It is one of a fixed set of files, and the only one here.
+    missing = name.startswith('walking') and not path.exists()
     line = one_line(capsys.readouterr().err, naming=tmp_path if missing else path)
     assert re.search('none of the train files' if missing else said, line), line
     assert content(tmp_path) == before
@@ -307,9 +344,10 @@ def test_files_without_permission(name, valid, open_folder, capsys):
     assert 'Permission denied' in one_line(capsys.readouterr().err, naming=path)
 
 
-@pytest.mark.parametrize('name, closed', [('walking_1.txt', '.'), ('walking_1.txt', 'S1'), ('running_1.txt', '.'),
-                                          ('running_1.txt', 'train'), ('running_1.txt', 'train/running'),
-                                          ('scene.pkl', '.'), ('scene.pkl', 'train')])
+@pytest.mark.parametrize('name, closed',
+                         [('walking_1.txt', '.'), ('walking_1.txt', 'S1'), ('running_1.txt', '.'),
+                          ('running_1.txt', 'train'), ('running_1.txt', 'train/running'),
+                          ('scene.pkl', '.'), ('scene.pkl', 'train')])
 @pytest.mark.parametrize('mode', [0o000, 0o444])
 def test_folders_without_permission(name, closed, mode, valid, open_folder, capsys):
     path = lay_out(name, valid, open_folder)
@@ -331,9 +369,11 @@ def test_checkpoints_of_other_content(command, tmp_path, capsys):
     assert command('--epoch', '1') == 0
     path = tmp_path / 'run' / 'ckpt_best.pth.tar'
     good = torch.load(path, weights_only=True)
-    read_by_both = [{'options': 'none'}, {'model': []}, {'epoch': 'three'}, {'model': {}}, {'model': {'a': torch.zeros(1)}}]
-    read_to_go_on = [{'history': 3}, {'progress': {'colour': 'red'}}, {'optimizer': {}}, {'random': {'cpu': torch.zeros(3)}},
-                     {'lr_scheduler': None}, {'criterion': 1}, {'training_windows': []}]
+    read_by_both = [{'options': 'none'}, {'model': []}, {'epoch': 'three'}, {'model': {}},
+                    {'model': {'a': torch.zeros(1)}}]
+    read_to_go_on = [{'history': 3}, {'progress': {'colour': 'red'}}, {'optimizer': {}},
+                     {'random': {'cpu': torch.zeros(3)}}, {'lr_scheduler': None}, {'criterion': 1},
+                     {'training_windows': []}]
     for action, spoils in (('--is_eval', read_by_both), ('--is_load', read_by_both + read_to_go_on)):
         for spoil in spoils:
             torch.save(good | spoil, path)

@@ -1,4 +1,4 @@
-"""Every command that README.md and docs/ show runs: in order, document by document, with short settings, on sample data.
+"""Every command that README.md and docs/ show runs, in their order, with short settings, on synthetic data.
 
 Each document has a working folder of its own, in which the names that commands use stand for something:
 DATA (and whatever follows --data_dir) for the sample datasets; RUN, RUN_A, OTHER_RUN, RUN1 and the like, the
@@ -34,7 +34,8 @@ SOME = {'tools/benchmark.py': ['--quick', '--d_model', '1', '--dataset', 'cmu', 
         'tools/ablate.py': [*SHORT, '--only', 'unchanged', 'topk_off', '--seeds', '0'],
         'tests/mutate.py': ['--help']}  # it takes hours; test_mutations.py holds its list
 RUN_NAME = re.compile(r'([A-Z]+_)?RUN(_?[A-Z0-9]+)?|cmu_(short|long)')
-WORDS = {'MOTION': 'motion.bvh', 'CHECKPOINT': 'checkpoint/RUN/ckpt_best.pth.tar', 'CKPT': 'checkpoint/RUN/ckpt_best.pth.tar'}
+WORDS = {'MOTION': 'motion.bvh', 'CHECKPOINT': 'checkpoint/RUN/ckpt_best.pth.tar',
+         'CKPT': 'checkpoint/RUN/ckpt_best.pth.tar'}
 NOT_RUN = {
     'make': 'builds an environment of its own; that the target is there is checked',
     'pip': 'installs; that the files it names are there is checked',
@@ -52,7 +53,10 @@ class Command(NamedTuple):
 
 
 def shown_commands(name, text):
-    """The commands of a document: each line of its sh blocks, python and make in plain blocks, and `python script.py ...`."""
+    """Returns the commands of a document.
+
+    Each line of its sh blocks, python and make in plain blocks, and `python script.py ...`.
+    """
     found, kind, lines = [], None, enumerate(text.splitlines(), start=1)
     for number, line in lines:
         if line.startswith('```'):
@@ -105,7 +109,8 @@ def provide(tiny, trained, recording, tmp_path):
     def provide_run(name):
         folder = here / 'checkpoint' / name
         if not folder.exists():
-            shutil.copytree(trained(next((dataset for dataset in DATASETS if name.startswith(dataset)), 'cmu')), folder)
+            shutil.copytree(trained(next((dataset for dataset in DATASETS if name.startswith(dataset)),
+                                         'cmu')), folder)
         if not (here / name).exists():
             (here / name).symlink_to(folder)
 
@@ -187,11 +192,13 @@ def test_the_commands_of_a_document(document, follow):
 
 def test_commands_are_found():
     counts = {path.name: len(shown_commands(path.name, path.read_text())) for path in DOCUMENTS}
-    assert counts['README.md'] >= 4 and counts['compare.md'] >= 5 and counts['predict.md'] >= 3 and counts['prepare.md'] >= 3
+    assert counts['README.md'] >= 4 and counts['compare.md'] >= 5 and counts['predict.md'] >= 3
+    assert counts['prepare.md'] >= 3
     text = ('Say `python a.py --x`.\n```sh\nmake demo  # two\nA=1 python b.py \\\n  --y "a b"\n```\n'
             '```python\nimport z\n```\n    python c.py\n')
     assert [(command.place[:5], command.words) for command in shown_commands('t', text)] == [
-        ('t:1: ', ['python', 'a.py', '--x']), ('t:3: ', ['make', 'demo']), ('t:4: ', ['A=1', 'python', 'b.py', '--y', 'a b'])]
+        ('t:1: ', ['python', 'a.py', '--x']), ('t:3: ', ['make', 'demo']),
+        ('t:4: ', ['A=1', 'python', 'b.py', '--y', 'a b'])]
 
 
 @pytest.mark.parametrize('line, expected', [
@@ -200,7 +207,8 @@ def test_commands_are_found():
     ('python tools/compare.py RUN --colours', 'unrecognized arguments: --colours'),
     ('python tools/predict.py CHECKPOINT MOTION --output x.csv', 'unrecognized arguments: --output'),
     ('python tools/compare.py nowhere', 'nowhere: no such run'),
-    ('torchrun --nproc_per_node 2 main_cmu_3d.py --data_dir DATA --colour red', 'unrecognized arguments: --colour red'),
+    ('torchrun --nproc_per_node 2 main_cmu_3d.py --data_dir DATA --colour red',
+     'unrecognized arguments: --colour red'),
     ('make everything', 'no such target'),
     ('pip install -r nothing.txt', 'no such file'),
     ('curl example', 'neither run nor excused'),
@@ -226,5 +234,7 @@ def test_the_papers_command_lines_are_shown_as_they_are():
     for document in DOCUMENTS:
         for command in shown_commands(document.name, document.read_text()):
             for main, line in lines.items():
-                if main in command.words and {'--num_gcn', '--lr_now', '--test_sample_num'} <= set(command.words):
-                    assert [word for word in command.words[1:] if word not in ('--is_eval', '--is_load')] == line, command.place
+                if main in command.words and {'--num_gcn', '--lr_now',
+                                              '--test_sample_num'} <= set(command.words):
+                    assert [word for word in command.words[1:]
+                            if word not in ('--is_eval', '--is_load')] == line, command.place

@@ -23,22 +23,28 @@ from utils.predict.predictor import Predictor
 from utils.report.page import markdown
 
 EXAMPLES = int(os.environ.get('KSOF_FUZZ_EXAMPLES', '60'))
-FUZZ = settings(max_examples=EXAMPLES, derandomize='KSOF_FUZZ_EXAMPLES' not in os.environ, database=None, deadline=10_000,
-                suppress_health_check=list(HealthCheck))
+FUZZ = settings(max_examples=EXAMPLES, derandomize='KSOF_FUZZ_EXAMPLES' not in os.environ, database=None,
+                deadline=10_000, suppress_health_check=list(HealthCheck))
 # What the readers' formats are made of, and numbers at the edge of what can be said.
-PIECES = [b'', b'\0', b'\n', b'\r', b' ', b',', b'.', b'-', b'#', b'"', b"'", b':', b'(', b')', b'[', b'{', b'}', b'nan', b'inf',
-          b'1e999', b'-1e300', b'1e-320', b'0', b'-1', b'1_0', b'0x10', b'1j', b'99999999999999999999', '\u0661'.encode(),
-          '\u2028'.encode(), b'\x85', b'\x1c', b'\x1b[2J', b'\xff\xfe', b'\xff\xff\xff\xff', b'\x7f\xff\xff\xff', b'XYZ', b'rx',
-          b'End Site\n', b'OFFSET 1 2 3\n', b'CHANNELS 1 Xrotation\n', b'Xrotation', b'Frames: 1\n', b'root 0 0 0 0 0 0\n',
-          b"'<f8'", b"'O'", b'None', b'True', b'R', b'b', b'N.', b'K\x00', b']', b'(t', b'cposix\nsystem\n', b'h\x00', b'q\x00',
-          b'r\xff\xff\xff\x7f', b'J\xff\xff\xff\x7f', b'\x8e\xff\xff\xff\xff\0\0\0\0', b'\x95\xff\xff\xff\xff\0\0\0\0']
+PIECES = [b'', b'\0', b'\n', b'\r', b' ', b',', b'.', b'-', b'#', b'"', b"'", b':', b'(', b')', b'[', b'{',
+          b'}', b'nan', b'inf', b'1e999', b'-1e300', b'1e-320', b'0', b'-1', b'1_0', b'0x10', b'1j',
+          b'99999999999999999999', '\u0661'.encode(), '\u2028'.encode(), b'\x85', b'\x1c', b'\x1b[2J',
+          b'\xff\xfe', b'\xff\xff\xff\xff', b'\x7f\xff\xff\xff', b'XYZ', b'rx', b'End Site\n',
+          b'OFFSET 1 2 3\n', b'CHANNELS 1 Xrotation\n', b'Xrotation', b'Frames: 1\n',
+          b'root 0 0 0 0 0 0\n', b"'<f8'", b"'O'", b'None', b'True', b'R', b'b', b'N.', b'K\x00', b']', b'(t',
+          b'cposix\nsystem\n', b'h\x00', b'q\x00', b'r\xff\xff\xff\x7f', b'J\xff\xff\xff\x7f',
+          b'\x8e\xff\xff\xff\xff\0\0\0\0', b'\x95\xff\xff\xff\xff\0\0\0\0']
 
 
 def edits(size):
-    """Up to four changes of so many bytes: where, how many go, and what comes in: bytes, or a copy of some of the file's own."""
+    """Draws up to four changes of so many bytes.
+
+    Each says where, how many go, and what comes in: bytes, or a copy of some of the file's own.
+    """
     place = st.one_of(st.integers(0, size), st.integers(0, min(size, 200)))  # headers are short
     gone = st.sampled_from([0, 0, 1, 1, 2, 4, 8, 64, size])
-    come = st.one_of(st.sampled_from(PIECES), st.binary(max_size=4), st.tuples(place, st.sampled_from([1, 8, 64])))
+    come = st.one_of(st.sampled_from(PIECES), st.binary(max_size=4),
+                     st.tuples(place, st.sampled_from([1, 8, 64])))
     return st.lists(st.tuples(place, gone, come), min_size=1, max_size=4)
 
 

@@ -78,7 +78,8 @@ def test_what_the_project_gives_away(name):
     assert_safetensors_hold_the_network(folder)
     trained = load_trained(folder / checkpoint.BEST)
     results = read_results(folder / 'results.json')
-    assert (results.dataset.name, results.output_n, results.epoch) == ('cmu', trained.settings['output_n'], trained.epoch)
+    of_run = 'cmu', trained.settings['output_n'], trained.epoch
+    assert (results.dataset.name, results.output_n, results.epoch) == of_run
     rows = list(csv.DictReader((folder / 'history.csv').open()))
     best = min(rows, key=lambda row: float(row['validation']))
     assert int(best['epoch']) == trained.epoch, 'the epoch is the best on validation data'

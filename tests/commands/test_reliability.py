@@ -26,7 +26,8 @@ from utils.train.engine import epoch_order, mean_terms, train_epoch
 from utils.train.loop import build_training
 
 KILLS = int(os.environ.get('KSOF_KILLS', '12'))
-# Forks a fresh process for each start, so that importing torch is paid once: the kills then fall inside training.
+# Forks a fresh process for each start, so that importing torch is paid once.
+# The kills then fall inside training.
 FORKING = textwrap.dedent('''
     import os, random, signal, sys, time
     import torch
@@ -58,8 +59,8 @@ def test_kills_at_random_moments_leave_no_trace(sample_cmu, tmp_path):
                  str(max(10, KILLS * 2 // 3)), '--exp']
     killed_run, plain_run = tmp_path / 'killed', tmp_path / 'plain'
     environment = os.environ | {'PYTHONPATH': str(PROJECT)}
-    done = subprocess.run([sys.executable, '-c', FORKING, str(killed_run / checkpoint.LAST), str(KILLS), '1', *arguments,
-                           str(killed_run)], capture_output=True, text=True, env=environment)
+    done = subprocess.run([sys.executable, '-c', FORKING, str(killed_run / checkpoint.LAST), str(KILLS), '1',
+                           *arguments, str(killed_run)], capture_output=True, text=True, env=environment)
     killed, code = done.stdout.split('\n')[-2].split()[1::2]
     assert code == '0', done.stderr[-2000:]
     assert int(killed) == KILLS, 'the run ended before it could be killed often enough'
@@ -67,7 +68,8 @@ def test_kills_at_random_moments_leave_no_trace(sample_cmu, tmp_path):
     expected, found = weights(plain_run), weights(killed_run)
     assert all(torch.equal(expected[name], found[name]) for name in expected)
     assert tables(killed_run) == tables(plain_run)
-    assert not [path.name for path in killed_run.iterdir() if path.name.startswith('.')], 'leftovers of killed saves'
+    assert not [path.name for path in killed_run.iterdir()
+                if path.name.startswith('.')], 'leftovers of killed saves'
 
 
 DYING = textwrap.dedent('''
@@ -97,7 +99,8 @@ def test_a_kill_just_before_a_checkpoint_gets_its_name(command, sample_cmu, tmp_
     killed = subprocess.run([sys.executable, '-c', DYING, str(renaming), *arguments], capture_output=True,
                             env=os.environ | {'PYTHONPATH': str(PROJECT), 'OMP_NUM_THREADS': '1'})
     assert killed.returncode == -9
-    assert [path.name for path in run.iterdir() if path.name.startswith('.')], 'the killed save left its temporary file'
+    assert [path.name for path in run.iterdir()
+            if path.name.startswith('.')], 'the killed save left its temporary file'
     assert command(*['--is_load'] * (run / checkpoint.LAST).exists()) == 0
     assert not [path.name for path in run.iterdir() if path.name.startswith('.')]
     found = weights(run)
@@ -120,7 +123,8 @@ def test_a_damaged_last_checkpoint_falls_back_to_the_one_before(command, tmp_pat
     capsys.readouterr()
     assert command('--is_load') == 0
     log = capsys.readouterr().err
-    assert f'{last}: is not a readable checkpoint' in log and 'going on from the one before it, ckpt_previous' in log
+    assert f'{last}: is not a readable checkpoint' in log
+    assert 'going on from the one before it, ckpt_previous' in log
     assert 'epoch 3, step 1' in log
     assert all(torch.equal(value, expected[name]) for name, value in weights(tmp_path / 'run').items())
 
@@ -130,21 +134,23 @@ def test_a_full_disk_stops_the_run_and_keeps_the_last_checkpoint(command, tmp_pa
     last = tmp_path / 'run' / checkpoint.LAST
     before, size = weights(tmp_path / 'run'), last.stat().st_size
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size // 2, limits[1]))  # no file may grow beyond: as on a full disk
+    # No file may grow beyond it, as on a full disk.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size // 2, limits[1]))
     try:
         capsys.readouterr()
         assert command('--is_load') == 1
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     error = capsys.readouterr().err.splitlines()[-1]
-    assert error.startswith(f'error: {tmp_path / "run" / checkpoint.BEST}: ') or error.startswith(f'error: {last}: ')
+    assert error.startswith((f'error: {tmp_path / "run" / checkpoint.BEST}: ', f'error: {last}: '))
     assert 'the one before it is still good: make room and add --is_load' in error
     assert not [path for path in (tmp_path / 'run').iterdir() if path.name.startswith('.')]
     assert all(torch.equal(value, before[name]) for name, value in weights(tmp_path / 'run').items())
     assert command('--is_load') == 0
 
 
-@pytest.mark.parametrize('setting, value', [('--lr_now', '0.1'), ('--seed', '3'), ('--batch_size', '8'), ('--skip_rate', '20')])
+@pytest.mark.parametrize('setting, value',
+                         [('--lr_now', '0.1'), ('--seed', '3'), ('--batch_size', '8'), ('--skip_rate', '20')])
 def test_going_on_with_other_settings_is_refused(command, capsys, setting, value):
     assert command('--epoch', '1') == 0
     capsys.readouterr()
@@ -160,7 +166,8 @@ def test_a_folder_in_use_is_refused(command, tmp_path, capsys):
         capsys.readouterr()
         assert command('--epoch', '2', *more) == 2
         assert capsys.readouterr().err.splitlines()[-1] == (
-            f'error: {tmp_path / "run"}: is in use by another run; wait for it, or give this one another --exp')
+            f'error: {tmp_path / "run"}: is in use by another run; wait for it, or give this one another '
+            '--exp')
     assert command('--is_eval') == 0, 'a run in progress can be evaluated'
     lock.release()
     assert all(torch.equal(value, before[name]) for name, value in weights(tmp_path / 'run').items())
@@ -176,8 +183,9 @@ def training(sample_cmu, tmp_path):
     windows = load_windows(vars(options), root, 'train', device)
     frames = windows.frames.clone()
     frames[windows.starts[0] + 3] = torch.inf
-    return build_training(build_network(vars(options)), build_loss(vars(options)), {'train': replace(windows, frames=frames)},
-                          DATASET.skeleton, train_settings(vars(options)), folder=tmp_path / 'run', options=vars(options))
+    return build_training(build_network(vars(options)), build_loss(vars(options)),
+                          {'train': replace(windows, frames=frames)}, DATASET.skeleton,
+                          train_settings(vars(options)), folder=tmp_path / 'run', options=vars(options))
 
 
 def one_epoch(training, **options):
@@ -194,7 +202,8 @@ def test_a_bad_step_is_named_with_its_files(training):
     position = epoch_order(len(training.windows['train']), seed=0, epoch=1).tolist().index(0)
     assert f'epoch 1/1, step {position // 16 + 1}: ' in str(error.value) and 'fused nan' in str(error.value)
     assert 'train/basketball/basketball_1.txt' in str(error.value) and '\n' not in str(error.value)
-    assert all(p.isfinite().all() for p in training.state.model.parameters()), 'the bad step changed no weight'
+    assert all(p.isfinite().all()
+               for p in training.state.model.parameters()), 'the bad step changed no weight'
 
 
 def test_bad_steps_can_be_skipped(training):

@@ -17,7 +17,8 @@ def make_run(folder, *words, epochs=None, **about):
     """Writes what a run on CMU leaves of itself, beside its checkpoints."""
     folder.mkdir(parents=True)
     settings = vars(parse('cmu', 'CMU mocap', DEFAULTS, node_n=75, argv=['--data_dir', 'D', *words]))
-    run_folder.write_about(folder, {'options': settings, 'run_id': 'x', 'started': '2026-11-26T02:03:04+00:00', **about})
+    run_folder.write_about(folder, {'options': settings, 'run_id': 'x',
+                                    'started': '2026-11-26T02:03:04+00:00', **about})
     if epochs:
         (folder / 'history.csv').write_text(''.join(HISTORY.splitlines(keepends=True)[:1 + epochs]))
 
@@ -43,8 +44,10 @@ def test_each_run_has_its_row_and_what_tells_it_from_others(listed, tmp_path):
     (folder / 'no_run').mkdir()
     code, _, shown = listed()
     assert code == 0 and 'no_run' not in shown.out
-    rows = {line.split()[0]: line.split() for line in shown.out.splitlines() if line[:2] in ('a ', 'a.', 'b ')}
-    assert rows['a'][1:] == ['cmu', '10', '+', '25', '2026-11-26', '02:03', '2', 'of', '100', '28.25', '-', '-']
+    rows = {line.split()[0]: line.split() for line in shown.out.splitlines()
+            if line[:2] in ('a ', 'a.', 'b ')}
+    assert rows['a'][1:] == ['cmu', '10', '+', '25', '2026-11-26', '02:03', '2', 'of', '100', '28.25', '-',
+                             '-']
     assert rows['a.1'][7:10] == ['3', 'of', '7'] and rows['b'][7:11] == ['0', 'of', '9', '-']
     for line in ('- a: --lr_now 0.002', '- a.1: --amp --seed 3', '- b: --mirror 0.1 --recipe short --init a'):
         assert line in shown.out.splitlines()
@@ -59,9 +62,11 @@ def test_what_cannot_be_read_is_said_below_the_table(listed, tmp_path):
     (folder / 'odd' / 'options.json').write_text('[' * 100_000)
     (folder / 'odd' / 'results.json').write_text(json.dumps({'dataset': 'cmu'}))
     code, rows, shown = listed()
-    assert code == 0 and rows['good'][-3] == '30.50' and rows['odd'][1:3] == ['-', '-'] and '\x1b' not in shown.out
+    assert code == 0 and rows['good'][-3] == '30.50' and rows['odd'][1:3] == ['-', '-']
+    assert '\x1b' not in shown.out
     said = ' '.join(shown.out.split())
-    assert all(words in said for words in ('is not the history of a run', 'is not a results.json', 'is not the options of a run'))
+    assert all(words in said for words in ('is not the history of a run', 'is not a results.json',
+                                           'is not the options of a run'))
     code, _, shown = listed(str(tmp_path / 'nowhere'))
     assert code == 2 and shown.err.startswith('error: ') and shown.err.count('\n') == 1
     code, _, shown = listed(str(folder / 'good'))

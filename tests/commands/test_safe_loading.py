@@ -47,15 +47,16 @@ def saved_array(content):
 def zipped(raw):
     file = io.BytesIO()
     with zipfile.ZipFile(file, 'w') as archive:
-        for name, content in {'ckpt/data.pkl': raw, 'ckpt/version': b'3\n', 'ckpt/byteorder': b'little'}.items():
+        for name, content in {'ckpt/data.pkl': raw, 'ckpt/version': b'3\n',
+                              'ckpt/byteorder': b'little'}.items():
             archive.writestr(name, content)
     return file.getvalue()
 
 
 HOSTILE = {
     'ckpt.pth.tar': [saved, lambda evil: saved({'model': {}, 'options': evil, 'epoch': 1}),
-                     lambda evil: saved({'model': {'a': evil}}, _use_new_zipfile_serialization=False), pickle.dumps,
-                     lambda evil: zipped(pickle.dumps({'model': evil}, protocol=2)),
+                     lambda evil: saved({'model': {'a': evil}}, _use_new_zipfile_serialization=False),
+                     pickle.dumps, lambda evil: zipped(pickle.dumps({'model': evil}, protocol=2)),
                      lambda evil: zipped(pickle.dumps({'model': evil}, protocol=0))],
     'own.npy': [pickle.dumps, lambda evil: saved_array(np.array([evil, evil], dtype=object)),
                 lambda evil: saved_array(np.array([(evil,)], dtype=[('a', object)]))],
@@ -66,7 +67,8 @@ HOSTILE |= {name: [pickle.dumps, lambda evil: pickle.dumps({'jointPositions': [e
 
 @pytest.mark.parametrize('function', [os.system, eval, exec], ids=['system', 'eval', 'exec'])
 @pytest.mark.parametrize('name, way', [(name, k) for name, ways in HOSTILE.items() for k in range(len(ways))])
-def test_safe_from_hostile_pickles_wherever_a_file_is_read(name, way, function, valid, tmp_path, proof, capsys):
+def test_safe_from_hostile_pickles_wherever_a_file_is_read(name, way, function, valid, tmp_path, proof,
+                                                           capsys):
     words = f'touch {proof}' if function is os.system else f'open({str(proof)!r}, "w")'
     raw = HOSTILE[name][way](Calls(function, words))
     path = lay_out(name, valid, tmp_path)
@@ -89,13 +91,15 @@ def test_safe_from_hostile_checkpoints_in_a_run(action, command, tmp_path, proof
     folder = tmp_path / 'run'
     folder.mkdir()
     for name in (checkpoint.LAST, checkpoint.BEST, checkpoint.PREVIOUS):
-        (folder / name).write_bytes(saved({'model': {}, 'options': Calls(os.system, f'touch {proof}'), 'epoch': 1}))
+        (folder / name).write_bytes(saved({'model': {}, 'options': Calls(os.system, f'touch {proof}'),
+                                           'epoch': 1}))
     assert command(action) == 2
     assert 'is not a readable checkpoint' in one_line(capsys.readouterr().err)
     assert not proof.exists()
 
 
-@pytest.mark.parametrize('name', [name for name in READ if name.rsplit('.')[-1] in ('txt', 'asf', 'amc', 'bvh')])
+@pytest.mark.parametrize('name',
+                         [name for name in READ if name.rsplit('.')[-1] in ('txt', 'asf', 'amc', 'bvh')])
 def test_safe_from_code_in_text(name, valid, tmp_path, proof):
     path = lay_out(name, valid, tmp_path)
     code = f'__import__("os").system("touch {proof}")'.encode()
@@ -112,16 +116,18 @@ def test_safe_from_code_in_text(name, valid, tmp_path, proof):
 
 
 # What this project's own code never calls, by the last two names.
-FORBIDDEN = {'eval', 'exec', 'compile', '__import__', 'os.system', 'os.popen', 'pickle.load', 'pickle.loads', 'pickle.Unpickler',
-             'marshal.load', 'marshal.loads', 'shelve.open', 'dill.load', 'joblib.load', 'yaml.load', 'tempfile.mktemp',
-             'subprocess.getoutput', 'subprocess.getstatusoutput', 'runpy.run_path', 'importlib.import_module'}
+FORBIDDEN = {'eval', 'exec', 'compile', '__import__', 'os.system', 'os.popen', 'pickle.load', 'pickle.loads',
+             'pickle.Unpickler', 'marshal.load', 'marshal.loads', 'shelve.open', 'dill.load', 'joblib.load',
+             'yaml.load', 'tempfile.mktemp', 'subprocess.getoutput', 'subprocess.getstatusoutput',
+             'runpy.run_path', 'importlib.import_module'}
 
 
 def risks(source):
     """Calls in Python source that could run what a file says, each with its line."""
     found = []
     for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.ImportFrom) and node.module in ('os', 'pickle', 'marshal', 'subprocess', 'shelve'):
+        modules = 'os', 'pickle', 'marshal', 'subprocess', 'shelve'
+        if isinstance(node, ast.ImportFrom) and node.module in modules:
             found += [(node.lineno, f'from {node.module} import {alias.name}') for alias in node.names]
         if not isinstance(node, ast.Call):
             continue
@@ -140,15 +146,17 @@ def risks(source):
 
 @pytest.mark.parametrize('line', [
     'eval("1")', 'exec(x)', 'os.system("ls")', 'import os; os.popen(x)', 'pickle.load(file)',
-    'x = [pickle.loads(raw) for raw in y]', 'np.load(path)', 'np.load(path, allow_pickle=True)', 'np.load(path, allow_pickle=ok)',
-    'torch.load(path)', 'torch.load(path, weights_only=False)', 'torch.load(path, weights_only=safe)', 'from os import system',
-    'subprocess.run(words, shell=True)', 'subprocess.Popen("ls", shell=x)', 'from pickle import loads',
-    'pickle.Unpickler(file).load()'])
+    'x = [pickle.loads(raw) for raw in y]', 'np.load(path)', 'np.load(path, allow_pickle=True)',
+    'np.load(path, allow_pickle=ok)', 'torch.load(path)', 'torch.load(path, weights_only=False)',
+    'torch.load(path, weights_only=safe)', 'from os import system', 'subprocess.run(words, shell=True)',
+    'subprocess.Popen("ls", shell=x)', 'from pickle import loads', 'pickle.Unpickler(file).load()'])
 def test_risks_are_seen(line):
     assert risks(f'def f():\n    {line}\n')
 
 
 def test_no_code_of_this_project_runs_what_a_file_says():
-    files = [path for path in PROJECT.rglob('*.py') if not {'.venv', 'tests'} & set(path.relative_to(PROJECT).parts)]
+    files = [path for path in PROJECT.rglob('*.py')
+             if not {'.venv', 'tests'} & set(path.relative_to(PROJECT).parts)]
     assert len(files) > 40 and PROJECT / 'utils' / 'common' / 'checkpoint.py' in files
-    assert {str(path.relative_to(PROJECT)): risks(path.read_text()) for path in files if risks(path.read_text())} == {}
+    assert {str(path.relative_to(PROJECT)): risks(path.read_text()) for path in files
+            if risks(path.read_text())} == {}

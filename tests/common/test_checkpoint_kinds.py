@@ -14,7 +14,8 @@ def old_form(path: Path) -> None:
 
 
 @pytest.mark.parametrize('make, said', [
-    (lambda path: torch.save({'model': {}, 'args': argparse.Namespace(lr=1)}, path), "another project's, not opened"),
+    (lambda path: torch.save({'model': {}, 'args': argparse.Namespace(lr=1)}, path),
+     "another project's, not opened"),
     (old_form, "another project's checkpoint, or one of torch before 1.6"),
     (lambda path: path.write_text('<html>not found</html>'), 'is a web page'),
     (lambda path: path.write_text(''), 'is empty'),

@@ -27,9 +27,11 @@ RUN = [*TINY, '--batch_size', '4', '--epoch', '2', '--test_sample_num', '8']
 
 def torchrun(*words):
     """Run a script in two processes; returns exit code, stdout and stderr."""
-    command = [sys.executable, '-m', 'torch.distributed.run', '--standalone', '--nproc_per_node', '2', *map(str, words)]
+    command = [sys.executable, '-m', 'torch.distributed.run', '--standalone', '--nproc_per_node', '2',
+               *map(str, words)]
     environment = os.environ | {'PYTHONPATH': f'{PROJECT}:{PROJECT / "tests" / "common"}'}
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                               env=environment)
     try:
         out, err = process.communicate(timeout=LIMIT_S)
     finally:
@@ -38,31 +40,38 @@ def torchrun(*words):
 
 
 def network_and_windows(data):
-    """A training of which every weight counts (an untrained network's last layers are zero), and the test windows."""
+    """Returns a training of which every weight counts, and the test windows.
+
+    An untrained network's last layers are zero.
+    """
     argv = ['--data_dir', str(data), *TINY, '--dropout', '0', '--test_sample_num', '8']
     options = parse('cmu', 'CMU mocap', DEFAULTS, node_n=75, argv=argv)
     root, device = find_root(str(data), DATASET), torch.device('cpu')
     torch.manual_seed(1)
     model = build_network(vars(options))
-    for tensor in (*model.parameters(), *(norm.running_mean for norm in model.modules() if hasattr(norm, 'running_mean'))):
+    for tensor in (*model.parameters(),
+                   *(norm.running_mean for norm in model.modules() if hasattr(norm, 'running_mean'))):
         tensor.data += 0.05 * torch.randn_like(tensor)
     windows = {split: load_windows(vars(options), root, split, device) for split in ('train', 'test')}
-    training = build_training(model.eval(), build_loss(vars(options)), windows, DATASET.skeleton, train_settings(vars(options)),
-                              folder=root, options=vars(options))
+    training = build_training(model.eval(), build_loss(vars(options)), windows, DATASET.skeleton,
+                              train_settings(vars(options)), folder=root, options=vars(options))
     return training, windows['test']
 
 
 def scores(training, windows, batch_size):
     """Errors of every window."""
-    return evaluate(lambda *views: training.state.model(*views).fused, windows, DATASET.skeleton, batch_size=batch_size, title='')
+    return evaluate(lambda *views: training.state.model(*views).fused, windows, DATASET.skeleton,
+                    batch_size=batch_size, title='')
 
 
 def one_step(training, windows, together):
-    """A step of so many windows of all processes, without dropout and with the batch norms in evaluation mode.
+    """Takes a step of all processes, without dropout and with the batch norms in evaluation mode.
 
-    Returns gradients, all weights in one tensor (Adam makes something of gradients that are next to nothing), loss terms.
+    Returns gradients, all weights in one tensor (Adam makes something of gradients that are next to nothing),
+    loss terms.
     """
-    own = distributed.own_windows(epoch_order(len(windows), seed=0, epoch=1)[:together], together // distributed.processes())
+    own = distributed.own_windows(epoch_order(len(windows), seed=0, epoch=1)[:together],
+                                  together // distributed.processes())
     state = training.state
     train_step(state, windows.batch(own), replace(training.settings, clip_norm=1e9))
     parameters = [*state.model.parameters(), *state.criterion.parameters()]
@@ -119,7 +128,8 @@ def start(sample_cmu, tmp_path_factory):
     """Starts the CMU main in two processes, with more arguments and a fate."""
     script = tmp_path_factory.mktemp('start') / 'main.py'
     script.write_text(MAIN)
-    return lambda folder, *more, fate='none': torchrun(script, fate, '--data_dir', sample_cmu, *RUN, '--exp', folder, *more)
+    return lambda folder, *more, fate='none': torchrun(script, fate, '--data_dir', sample_cmu, *RUN, '--exp',
+                                                       folder, *more)
 
 
 @pytest.fixture(scope='module')
@@ -139,9 +149,11 @@ def test_evaluation_and_training_steps_are_those_of_one_process(whole, sample_cm
 
     gradients, after, terms = one_step(training, training.windows['train'], 32)
     for found, expected in zip(first[1], (gradients, after, terms), strict=True):
-        assert max(float((ours - theirs).norm() / theirs.norm()) for ours, theirs in zip(found, expected, strict=True)) < 1e-5
+        assert max(float((ours - theirs).norm() / theirs.norm())
+                   for ours, theirs in zip(found, expected, strict=True)) < 1e-5
     for parts in (0, 1):
-        assert all(torch.equal(ours, theirs) for ours, theirs in zip(first[1][parts], second[1][parts], strict=True))
+        assert all(torch.equal(ours, theirs)
+                   for ours, theirs in zip(first[1][parts], second[1][parts], strict=True))
 
     for process in (first, second):
         assert process[3] == 1, 'a bad step of one process is one of all'
@@ -153,11 +165,14 @@ def test_rank_0_alone_speaks_and_writes(whole, command, tmp_path, capsys):
     assert out.count('KSOF on synthetic motion') == 1 and err.count('epoch 2/2  fused ') == 1
     assert '2 processes of 4 windows a step' in err
     assert json.loads((folder / 'options.json').read_text())['processes'] == 2
-    assert len((folder / 'history.csv').read_text().splitlines()) == 3 and not (folder.parent / 'run.1').exists()
+    assert len((folder / 'history.csv').read_text().splitlines()) == 3
+    assert not (folder.parent / 'run.1').exists()
     state = checkpoint.load(folder / checkpoint.LAST)
     assert state['step'] == 36
-    assert not torch.equal(state['random']['cpu'], state['random_of_others'][0]['cpu']), 'the same dropout in both processes'
-    assert code and err.count('error: ') == 1 and 'this command says 0.1' in err and err.count('exitcode  : 2') >= 1
+    assert not torch.equal(state['random']['cpu'],
+                           state['random_of_others'][0]['cpu']), 'the same dropout in both processes'
+    assert code and err.count('error: ') == 1 and 'this command says 0.1' in err
+    assert err.count('exitcode  : 2') >= 1
 
     results = (folder / 'results.json').read_text()
     assert command(*RUN, '--exp', str(folder), '--is_eval') == 0
@@ -176,7 +191,8 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_been_stopped(start, whole, tmp_p
     assert all(torch.equal(value, weights(folder)[name]) for name, value in weights(whole[0]).items())
 
 
-@pytest.mark.parametrize('fate, said', [('raise', 'ArithmeticError: the second process is unwell'), ('SIGKILL', 'Signal 9')])
+@pytest.mark.parametrize('fate, said', [('raise', 'ArithmeticError: the second process is unwell'),
+                                        ('SIGKILL', 'Signal 9')])
 def test_a_process_that_dies_ends_the_run(start, tmp_path, fate, said):
     code, out, err = start(tmp_path / 'run', fate=fate)
     assert code and said in err and not out
@@ -192,8 +208,10 @@ def test_what_a_process_takes(monkeypatch):
         taken.append(distributed.own_windows(torch.arange(12), 2).tolist())
         evaluated.append([distributed.own_batches(windows, 4).tolist() for windows in (18, 5, 1)])
     assert taken == [[0, 1, 6, 7], [2, 3, 8, 9], [4, 5, 10, 11]]
-    assert [own[0] for own in evaluated] == [[0, 1, 2, 3, 12, 13, 14, 15], [4, 5, 6, 7, 16, 17], [8, 9, 10, 11]]
-    assert [own[1] for own in evaluated] == [[0, 1, 2, 3], [4], [0, 1, 2, 3]] and [own[2] for own in evaluated] == [[0]] * 3
+    assert [own[0] for own in evaluated] == [[0, 1, 2, 3, 12, 13, 14, 15], [4, 5, 6, 7, 16, 17],
+                                             [8, 9, 10, 11]]
+    assert [own[1] for own in evaluated] == [[0, 1, 2, 3], [4], [0, 1, 2, 3]]
+    assert [own[2] for own in evaluated] == [[0]] * 3
 
 
 def test_devices_of_several_processes(monkeypatch):

@@ -27,7 +27,8 @@ def writer(tmp_path):
     path = tmp_path / 'inner' / 'result.txt'
     path.parent.mkdir()
     path.write_text('before')
-    process = subprocess.Popen([sys.executable, '-c', WRITER, path], cwd=PROJECT, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen([sys.executable, '-c', WRITER, path], cwd=PROJECT, stdout=subprocess.PIPE,
+                               text=True)
     assert process.stdout.readline() == 'writing\n'
     yield process, path
     process.kill()
@@ -66,7 +67,8 @@ def test_a_file_taken_for_a_leftover_before_it_was_locked_is_made_again(tmp_path
 
     monkeypatch.setattr(fcntl, 'flock', late_lock)
     write_text(tmp_path / 'note.txt', 'whole')
-    assert len(taken) == 1 and names(tmp_path) == ['note.txt'] and (tmp_path / 'note.txt').read_text() == 'whole'
+    assert len(taken) == 1 and names(tmp_path) == ['note.txt']
+    assert (tmp_path / 'note.txt').read_text() == 'whole'
 
 
 def test_without_locks_files_are_written_and_nothing_is_removed(tmp_path, monkeypatch):

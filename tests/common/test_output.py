@@ -48,7 +48,8 @@ def test_stderr_that_goes_away_ends_nothing(monkeypatch):
     assert exit_code(work) == 0 and done
 
 
-@pytest.mark.parametrize('number, code, said', [(errno.EPIPE, 141, ''), (errno.ENOSPC, 1, 'No space left on device')])
+@pytest.mark.parametrize('number, code, said',
+                         [(errno.EPIPE, 141, ''), (errno.ENOSPC, 1, 'No space left on device')])
 def test_stdout_that_goes_away_is_said_by_the_exit_code(number, code, said, monkeypatch, capsys):
     monkeypatch.setattr(sys, 'stdout', Gone(number))
     assert exit_code(lambda: print('a table')) == code
@@ -104,9 +105,11 @@ def test_a_full_disk_names_the_file(filename, tmp_path):
 
 
 @pytest.mark.parametrize('error, code, line', [
-    (InputError('a: b'), 2, 'error: a: b'), (DivergedError('nan'), 1, 'error: nan'), (MemoryError(), 1, 'error: MEMORY'),
-    (RuntimeError('[enforce fail at alloc_cpu.cpp:1] err == 0. DefaultCPUAllocator: can\'t allocate memory: you tried '
-                  'to allocate 9 bytes. Error code 12 (Cannot allocate memory)'), 1, 'error: MEMORY'),
+    (InputError('a: b'), 2, 'error: a: b'), (DivergedError('nan'), 1, 'error: nan'),
+    (MemoryError(), 1, 'error: MEMORY'), (RuntimeError('[enforce fail at alloc_cpu.cpp:1] err == 0. '
+                                                       'DefaultCPUAllocator: can\'t allocate memory: you '
+                                                       'tried to allocate 9 bytes. Error code 12 (Cannot '
+                                                       'allocate memory)'), 1, 'error: MEMORY'),
     (Stopped(10, 'stopped in epoch 1'), 138, 'stopped in epoch 1; the same command with --is_load goes on'),
     (Ended(signal.SIGTERM), 143, 'SIGTERM: STOPPED'), (KeyboardInterrupt(), 130, '\nSTOPPED'),
     (FileNotFoundError(errno.ENOENT, 'No such file', 'x'), 2, 'error: x: No such file'),
@@ -130,7 +133,8 @@ def test_a_signal_while_reading_or_evaluating_cleans_up(number, tmp_path, capsys
             signal.raise_signal(number)
 
     assert exit_code(work) == 128 + number
-    assert capsys.readouterr().err == f'{signal.Signals(number).name}: stopped\n' and not list(tmp_path.iterdir())
+    assert capsys.readouterr().err == f'{signal.Signals(number).name}: stopped\n'
+    assert not list(tmp_path.iterdir())
     assert signal.getsignal(number) is signal.SIG_DFL
 
 
@@ -164,7 +168,8 @@ def test_a_log_that_cannot_be_written_ends_nothing(tmp_path):
 
 
 @pytest.mark.parametrize('given, missing', [({}, 'RANK, WORLD_SIZE, LOCAL_RANK'),
-                                            ({'RANK': '0', 'WORLD_SIZE': 'two', 'LOCAL_RANK': '0'}, 'WORLD_SIZE')])
+                                            ({'RANK': '0', 'WORLD_SIZE': 'two', 'LOCAL_RANK': '0'},
+                                             'WORLD_SIZE')])
 def test_half_of_torchruns_variables(given, missing, monkeypatch, capsys):
     for name in ('RANK', 'WORLD_SIZE', 'LOCAL_RANK'):
         monkeypatch.delenv(name, raising=False)
@@ -178,8 +183,8 @@ def test_half_of_torchruns_variables(given, missing, monkeypatch, capsys):
             pass
 
     assert exit_code(work) == 2
-    assert capsys.readouterr().err == (f'error: TORCHELASTIC_RUN_ID is set as by torchrun, but {missing} is no number: '
-                                       'start with torchrun, or unset TORCHELASTIC_RUN_ID\n')
+    assert capsys.readouterr().err == (f'error: TORCHELASTIC_RUN_ID is set as by torchrun, but {missing} is '
+                                       'no number: start with torchrun, or unset TORCHELASTIC_RUN_ID\n')
 
 
 HELP = '''

@@ -1,4 +1,4 @@
-"""Number formats and compilation. What needs CUDA runs where there is CUDA; the rest is seen on a processor."""
+"""Number formats and compilation. What needs CUDA runs where there is CUDA; the rest is seen on a CPU."""
 import pytest
 import torch
 from torch import nn
@@ -68,7 +68,8 @@ def test_dropout_keeps_the_right_share_and_the_mean(p):
     y = Dropout(p)(x)
     kept = y[y != 0]
     share = len(kept) / len(x)
-    assert abs(share - (1 - p)) < 5 * (p * (1 - p) / len(x)) ** 0.5 + 2**-16  # five standard deviations, and the rounding of p
+    # Five standard deviations, and the rounding of p.
+    assert abs(share - (1 - p)) < 5 * (p * (1 - p) / len(x)) ** 0.5 + 2**-16
     assert torch.allclose(kept, torch.tensor(1 / (1 - p)), rtol=2**-16 / (1 - p))
     y.sum().backward()
     assert torch.equal(x.grad, y.detach())  # what is dropped has no gradient, what is kept the same scale
@@ -78,7 +79,8 @@ def test_dropout_draws_anew_for_each_value_and_call():
     torch.manual_seed(0)
     layer, x = Dropout(0.5), torch.ones(64, 4096)
     first, second = layer(x) != 0, layer(x) != 0
-    for a, b in ((first, second), (first[:, 1:], first[:, :-1]), (first[:, 4:], first[:, :-4]), (first[1:], first[:-1])):
+    for a, b in ((first, second), (first[:, 1:], first[:, :-1]), (first[:, 4:], first[:, :-4]),
+                 (first[1:], first[:-1])):
         assert abs((a == b).float().mean() - 0.5) < 0.005
     torch.manual_seed(0)
     assert torch.equal(layer(x) != 0, first)
@@ -94,8 +96,9 @@ def test_no_dropout_is_the_identity(layer):
 def test_compiled_network_trains_as_the_plain_one(backend, monkeypatch):
     """Traced whole, without a break; --compile's own backend takes a minute."""
     compile_with = torch.compile
-    monkeypatch.setattr(torch, 'compile', lambda model, dynamic, mode: compile_with(model, dynamic=dynamic, backend=backend,
-                                                                                   fullgraph=True))
+    monkeypatch.setattr(torch, 'compile',
+                        lambda model, dynamic, mode: compile_with(model, dynamic=dynamic, backend=backend,
+                                                                 fullgraph=True))
     torch.manual_seed(0)
     model = KSOF(**SIZES)
     fast = compiled(model)

@@ -28,7 +28,8 @@ def nested_member():
 
 def copied_again_and_again(call):
     """One remembered list or text of 50,000, given to a function 10,000 times."""
-    big = b']q\x00(' + b'K\x01' * 50_000 + b'e0' if b'set' in call else b'X\x50\xc3\x00\x00' + b'a' * 50_000 + b'q\x000'
+    items, text = b']q\x00(' + b'K\x01' * 50_000 + b'e0', b'X\x50\xc3\x00\x00' + b'a' * 50_000 + b'q\x000'
+    big = items if b'set' in call else text
     return b'\x80\x02' + big + b']' + (call + b'(h\x00tRa') * 10_000 + b'.'
 
 
@@ -56,7 +57,8 @@ def test_a_pickle_that_asks_for_too_much_is_refused(kind, tmp_path):
 def test_a_checkpoint_names_nothing_but_tensors(tmp_path):
     path = tmp_path / 'evil.pth.tar'
     with zipfile.ZipFile(path, 'w') as archive:
-        archive.writestr('archive/data.pkl', b'\x80\x02cbuiltins\nbytearray\n\x8a\x05\x00\x00\x00\xc0\x00\x85R.')
+        archive.writestr('archive/data.pkl',
+                         b'\x80\x02cbuiltins\nbytearray\n\x8a\x05\x00\x00\x00\xc0\x00\x85R.')
     with pytest.raises(InputError, match='names .builtins bytearray'):
         checkpoint.load(path)
 
@@ -73,7 +75,8 @@ def test_members_of_one_name_are_refused(tmp_path):
 
 @pytest.mark.parametrize('protocol', range(6))
 def test_what_is_written_honestly_passes(protocol):
-    content = {'a': [np.zeros((3, 72))] * 3, (1, 'b'): {1, 2}, 'c': frozenset([3]), 4.5: b'raw', 'd': [[[], ()], {'e': None}]}
+    content = {'a': [np.zeros((3, 72))] * 3, (1, 'b'): {1, 2}, 'c': frozenset([3]), 4.5: b'raw',
+               'd': [[[], ()], {'e': None}]}
     check_pickle(pickle.dumps(content, protocol=protocol))
 
 

@@ -18,7 +18,8 @@ def test_every_joint_has_its_opposite(skeleton):
              if name.lower().startswith(('left', 'right')) or name[:2] in ('LH', 'RH', 'LT', 'RT')]
     assert [skeleton.joints[j] for j in range(len(opposite)) if opposite[j] != j] == sides
     for joint, other in enumerate(opposite):
-        assert skeleton.rows[joint][2] == skeleton.rows[other][2] or skeleton.rows[joint][2] in skeleton.joints
+        role = skeleton.rows[joint][2]
+        assert role == skeleton.rows[other][2] or role in skeleton.joints
         parent, opposite_parent = skeleton.parents[joint], skeleton.parents[other]
         assert (opposite[parent] if parent >= 0 else -1) == opposite_parent
 
@@ -31,14 +32,19 @@ def test_mirrored_poses_are_those_of_mirrored_rotations():
     poses = torch.from_numpy(joint_positions(rotations, CMU).reshape(20, -1))
     seen = mirrored(poses, torch.tensor(CMU.mirror_index)).unflatten(-1, (-1, 3))
     expected = torch.from_numpy(joint_positions(there, CMU))
-    # The two sides of the benchmark's skeleton differ by up to 2 cm in length, added up from the hips and shoulders on.
+    # The two sides of the benchmark's skeleton differ in length.
+    # Added up from the hips and shoulders on, it is up to 2 cm.
     assert (seen - expected).norm(dim=-1).max() < 60
     assert (seen - expected).norm(dim=-1).mean() < 10
-    assert torch.equal(mirrored(mirrored(poses, torch.tensor(CMU.mirror_index)), torch.tensor(CMU.mirror_index)), poses)
+    index = torch.tensor(CMU.mirror_index)
+    assert torch.equal(mirrored(mirrored(poses, index), index), poses)
 
 
 def line(recordings=(30, 40), joints=2):
-    """Frames whose every coordinate is the frame's number in its recording, plus 1000 for each recording before it."""
+    """Returns frames whose every coordinate is the frame's number in its recording.
+
+    There are 1000 more for each recording before it.
+    """
     motion = torch.cat([torch.arange(length) + 1000.0 * i for i, length in enumerate(recordings)])
     return motion[:, None].expand(-1, 3 * joints).contiguous()
 
@@ -52,7 +58,8 @@ def test_stretched_windows_stay_in_their_recording_and_run_at_drawn_speeds():
     windows = changes.windows(frames, starts, ends, length)
     assert torch.equal(windows[:, 0], frames[starts])
     speeds = torch.diff(windows[..., 0], dim=1)
-    assert torch.allclose(speeds, speeds[:, :1].expand_as(speeds), atol=1e-3)  # straight motion stays straight
+    # Straight motion stays straight.
+    assert torch.allclose(speeds, speeds[:, :1].expand_as(speeds), atol=1e-3)
     assert (windows[:, -1, 0] <= frames[ends - 1, 0] + 1e-3).all()
     free = speeds[(ends - 1 - starts) >= 1.5 * (length - 1), 0]
     assert free.min() > 1 / 1.5 - 1e-3 and free.max() < 1.5 + 1e-3
@@ -66,7 +73,8 @@ def test_a_share_of_the_windows_is_changed_whole(change):
     starts = torch.arange(80).repeat(20)
     opposite = torch.tensor([1, 0])
     plain = frames[starts[:, None] + torch.arange(5)]
-    changes = Augmentation(**{'mirror': 0.0, 'reverse': 0.0, change: 0.3}, stretch=0.0, shift=0, mirror_index=opposite)
+    changes = Augmentation(**{'mirror': 0.0, 'reverse': 0.0, change: 0.3}, stretch=0.0, shift=0,
+                           mirror_index=opposite)
     windows = changes.windows(frames, starts, torch.full_like(starts, 100), 5)
     same = (windows == plain).flatten(1).all(1)
     expected = {'mirror': mirrored(plain, opposite), 'reverse': plain[:, [4, 3, 2, 1, 0]]}[change]
@@ -78,7 +86,8 @@ def test_shifts_are_constant_in_a_window_and_as_large_as_asked():
     torch.manual_seed(0)
     frames, starts = torch.randn(100, 6), torch.arange(80).repeat(50)
     plain = frames[starts[:, None] + torch.arange(5)]
-    change = Augmentation(0, 0, 0.0, 20.0, torch.tensor([1, 0])).windows(frames, starts, torch.full_like(starts, 100), 5) - plain
+    augmentation = Augmentation(0, 0, 0.0, 20.0, torch.tensor([1, 0]))
+    change = augmentation.windows(frames, starts, torch.full_like(starts, 100), 5) - plain
     assert torch.allclose(change, change[:, :1].expand_as(change), atol=1e-4)
     assert abs(change[:, 0].std() - 20) < 0.5 and abs(change.mean()) < 0.5
     assert torch.corrcoef(change[:, 0].T).fill_diagonal_(0).abs().max() < 0.1
@@ -87,7 +96,8 @@ def test_shifts_are_constant_in_a_window_and_as_large_as_asked():
 def test_symmetry_averages_both_views_in_evaluation_alone():
     torch.manual_seed(0)
     opposite = CMU.predicted_mirror_index
-    sizes = {'node_n': CMU.node_n, 'input_n': 10, 'output_n': 5, 'dct_n': 8, 'num_gcn': 1, 'd_model': 1, 'dropout': 0.0}
+    sizes = {'node_n': CMU.node_n, 'input_n': 10, 'output_n': 5, 'dct_n': 8, 'num_gcn': 1, 'd_model': 1,
+             'dropout': 0.0}
     plain, bare = KSOF(**sizes).eval(), KSOF(**sizes).eval()
     with torch.no_grad():
         for parameter in plain.parameters():

@@ -30,12 +30,14 @@ class CountedReads:
     def read(self, path):
         self.read_files += 1
         value = len(path.read_text())
-        return [np.full((value + person, 24, 3), value + person, dtype=np.float32) for person in range(1 + (path.stem == 'two'))]
+        return [np.full((value + person, 24, 3), value + person, dtype=np.float32)
+                for person in range(1 + (path.stem == 'two'))]
 
     def load(self):
         """What the recordings say, and how many files were read."""
         before = self.read_files
-        recordings = load_recordings(self.root, 'part', [SourceFile(path, path.stem) for path in self.files], self.read, THREEDPW)
+        recordings = load_recordings(self.root, 'part', [SourceFile(path, path.stem) for path in self.files],
+                                     self.read, THREEDPW)
         said = [(r.action, r.source, r.frames.shape, float(r.frames.mean())) for r in recordings]
         return said, self.read_files - before
 
@@ -143,7 +145,8 @@ def nobody():
     raise RuntimeError('Could not determine home directory.')
 
 
-# One of several runs at once: reads the dataset ten times over, and makes the cache anew where it is missing or another's.
+# One of several runs at once: it reads the dataset ten times over.
+# It makes the cache anew where that is missing or another's.
 RUN = """
 import sys
 from pathlib import Path
@@ -152,17 +155,19 @@ from utils.data.dataset import read_recordings
 root, other = Path(sys.argv[1]), sys.argv[2]
 for k in range(10):
     cache.VERSION = other if k % 3 == 2 else 'mine'
-    frames = [recording.frames.tobytes() for recording in read_recordings(threedpw.DATASET, root, 'train', 20)]
+    recordings = read_recordings(threedpw.DATASET, root, 'train', 20)
+    frames = [recording.frames.tobytes() for recording in recordings]
     print(hash(tuple(frames)), flush=True)
 """
 
 
-def test_runs_that_share_a_cache_neither_crash_nor_read_what_another_writes(sample_3dpw, tmp_path, monkeypatch):
+def test_runs_that_share_a_cache_neither_crash_nor_read_what_another_writes(sample_3dpw, tmp_path,
+                                                                            monkeypatch):
     monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
     monkeypatch.setenv('PYTHONHASHSEED', '0')
     root = sample_3dpw / '3dpw' / 'sequenceFiles'
-    runs = [subprocess.Popen([sys.executable, '-c', RUN, root, f'other {k}'], cwd=PROJECT, stdout=subprocess.PIPE,
-                             stderr=subprocess.PIPE, text=True) for k in range(2)]
+    runs = [subprocess.Popen([sys.executable, '-c', RUN, root, f'other {k}'], cwd=PROJECT,
+                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for k in range(2)]
     said = [run.communicate(timeout=120) for run in runs]
     assert [run.returncode for run in runs] == [0, 0], said[0][1] + said[1][1]
     frames = {line for out, _ in said for line in out.splitlines()}

@@ -56,7 +56,8 @@ def test_a_folder_without_the_data_is_refused(tmp_path):
     with pytest.raises(InputError, match='no such folder'):
         find_root(str(tmp_path / 'absent'), h36m.DATASET)
     for dataset in (h36m, cmu, threedpw):
-        with pytest.raises(InputError, match=f'no {dataset.DATASET.name} data there; looked for .*{tmp_path}'):
+        with pytest.raises(InputError, match=f'no {dataset.DATASET.name} data there; looked for '
+                                             f'.*{tmp_path}'):
             find_root(str(tmp_path), dataset.DATASET)
 
 
@@ -90,17 +91,21 @@ def test_h36m_frames_are_every_second_row_without_global_motion(h36m_root):
     ('walking_1.txt', lambda text: text.replace(',', ', ')),
     ('walking_1.txt.gz', lambda text: text),
     ('walking_1.txt.gz', lambda text: text.replace('\n', '\r\n') + '\r\n')],
-    ids=['Windows', 'blank lines', 'no last line end', 'byte order mark', 'spaces', 'gzip', 'gzip and Windows'])
+    ids=['Windows', 'blank lines', 'no last line end', 'byte order mark', 'spaces', 'gzip',
+         'gzip and Windows'])
 def test_spellings_of_text(tmp_path, name, change):
-    np.testing.assert_array_equal(poses(tmp_path / 'changed' / name, change(TEXT)), poses(tmp_path / 'plain.txt', TEXT))
+    np.testing.assert_array_equal(poses(tmp_path / 'changed' / name, change(TEXT)),
+                                  poses(tmp_path / 'plain.txt', TEXT))
 
 
 @pytest.mark.parametrize('change, problem', [
     (lambda lines: lines[:3] + [lines[3] + ',1'] + lines[4:], 'line 4: 100 columns, expected 99'),
-    (lambda lines: lines[:5] + [lines[5][:100]], 'line 6: .* columns, expected 99; mend the line or fetch the file again'),
+    (lambda lines: lines[:5] + [lines[5][:100]], 'line 6: .* columns, expected 99; mend the line or fetch '
+                                                 'the file again'),
     (lambda lines: [line.rsplit(',', 3)[0] for line in lines], 'line 1: 96 columns, expected 99'),
     (lambda lines: lines[:2] + [''] + ['x' + lines[2]] + lines[3:], "line 4: 'x.*' is not a number"),
-    (lambda lines: [lines[0].replace(lines[0].split(',')[7], 'nan')] + lines[1:], 'line 1: nan is not a finite number'),
+    (lambda lines: [lines[0].replace(lines[0].split(',')[7], 'nan')] + lines[1:],
+     'line 1: nan is not a finite number'),
     (lambda lines: ['', ''], 'is empty')])
 def test_wrong_text_is_refused_with_file_and_line(tmp_path, change, problem):
     for name in ('walking_1.txt', 'walking_2.txt.gz'):
@@ -108,7 +113,8 @@ def test_wrong_text_is_refused_with_file_and_line(tmp_path, change, problem):
             poses(tmp_path / name, '\n'.join(change(TEXT.splitlines())))
 
 
-@pytest.mark.parametrize('raw', [b'\x1f\x8b not gzip', PACKED[:-50], b'\xff\xfe\x00\x01', gzip.compress(b'\xff\xfe', mtime=0),
+@pytest.mark.parametrize('raw', [b'\x1f\x8b not gzip', PACKED[:-50], b'\xff\xfe\x00\x01',
+                                 gzip.compress(b'\xff\xfe', mtime=0),
                                  PACKED[:200] + bytes(50) + PACKED[250:]])
 def test_damaged_gzip_is_refused(tmp_path, raw):
     path = tmp_path / 'walking_1.txt.gz'
@@ -123,7 +129,8 @@ def test_a_missing_take_or_subject_is_named(h36m_root, caplog):
     shutil.rmtree(h36m_root / 'S7')
     with pytest.raises(InputError, match='S5/eating_2.txt: no such file; add --allow_missing'):
         missing_files(h36m.DATASET, h36m_root, 'test', allow=False)
-    with pytest.raises(InputError, match=r'S7/walking_1.txt: no such file \(29 other files of train are missing'):
+    with pytest.raises(InputError, match=r'S7/walking_1.txt: no such file \(29 other files of train are '
+                                         r'missing'):
         missing_files(h36m.DATASET, h36m_root, 'train', allow=False)
     caplog.set_level('WARNING', logger='ksof')
     assert missing_files(h36m.DATASET, h36m_root, 'test', allow=True) == ['S5/eating_2.txt']
@@ -142,15 +149,18 @@ def test_another_format_is_told_which_is_read(tmp_path, allow):
         for subject in h36m.SUBJECTS[split]:
             (tmp_path / subject / 'MyPoseFeatures').mkdir(parents=True)
             (tmp_path / subject / 'MyPoseFeatures' / 'Walking 1.cdf').write_bytes(b'CDF')
-    with pytest.raises(InputError, match='none of the test files, .*maps as text, not the .cdf.*docs/data.md') as said:
+    with pytest.raises(InputError, match='none of the test files, .*maps as text, not the '
+                                         '.cdf.*docs/data.md') as said:
         missing_files(h36m.DATASET, tmp_path, 'test', allow=allow)
     assert 'allow_missing' not in str(said.value)
 
 
-@pytest.mark.parametrize('read, name', [(h36m.read, 'a.txt'), (threedpw.read, 'a.pkl'), (checkpoint.load, 'a.pth.tar')])
+@pytest.mark.parametrize('read, name',
+                         [(h36m.read, 'a.txt'), (threedpw.read, 'a.pkl'), (checkpoint.load, 'a.pth.tar')])
 def test_a_git_lfs_pointer_is_called_one(tmp_path, read, name):
     (tmp_path / name).write_text('version https://git-lfs.github.com/spec/v1\noid sha256:12ab\nsize 5\n')
-    with pytest.raises(InputError, match=f'{name}: is a Git LFS pointer, not the file itself: fetch it with `git lfs pull`'):
+    with pytest.raises(InputError, match=f'{name}: is a Git LFS pointer, not the file itself: fetch it with '
+                                         '`git lfs pull`'):
         read(tmp_path / name)
 
 
@@ -159,7 +169,8 @@ def test_hidden_files_are_no_data(tmp_path):
     (tmp_path / 'test').mkdir()
     (tmp_path / 'test/scene.pkl').write_bytes(pickle.dumps(people, protocol=2))
     (tmp_path / 'test/._scene.pkl').write_bytes(b'\0\5\x16\7Mac OS X')
-    assert [recording.source for recording in read_recordings(threedpw.DATASET, tmp_path, 'test', 20)] == ['test/scene.pkl']
+    assert [recording.source
+            for recording in read_recordings(threedpw.DATASET, tmp_path, 'test', 20)] == ['test/scene.pkl']
 
 
 def test_a_packed_take_is_not_missing(h36m_root):
@@ -174,7 +185,8 @@ def test_a_packed_take_is_not_missing(h36m_root):
 
 def test_cmu_files_in_numeric_order_once_each(tmp_path):
     text = '\n'.join(','.join(['0.1'] * 117) for _ in range(4))
-    for name in ('walking_10.txt', 'walking_2.txt', 'walking_2.txt.gz', 'walking_3.txt.gz', 'walking_extra.txt', 'notes.txt'):
+    for name in ('walking_10.txt', 'walking_2.txt', 'walking_2.txt.gz', 'walking_3.txt.gz',
+                 'walking_extra.txt', 'notes.txt'):
         path = tmp_path / 'test' / 'walking' / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(gzip.compress(text.encode()) if path.suffix == '.gz' else text.encode())
@@ -202,7 +214,8 @@ def test_every_person_of_a_file_is_a_recording_in_mm_around_the_pelvis(tmp_path)
     (tmp_path / 'test' / 'a_one.pkl').write_bytes(pickle.dumps({'jointPositions': two[:1]}, protocol=2))
     for _ in ('parsed', 'cached'):
         recordings = read_recordings(threedpw.DATASET, tmp_path, 'test', 40)
-        assert [recording.source for recording in recordings] == ['test/a_one.pkl', 'test/b_two.pkl', 'test/b_two.pkl']
+        assert [recording.source for recording in recordings] == ['test/a_one.pkl', 'test/b_two.pkl',
+                                                                  'test/b_two.pkl']
         for recording, metres in zip(recordings, [two[0], *two], strict=True):
             joints = metres.reshape(-1, 24, 3)
             np.testing.assert_allclose(recording.frames, 1000 * (joints - joints[:, [0]]), atol=1e-3)

@@ -35,8 +35,9 @@ def python2_pickle(path, content):
 @pytest.mark.parametrize('protocol', range(6))
 @pytest.mark.parametrize('module', [b'numpy._core.multiarray', b'numpy.core.multiarray'])
 @pytest.mark.parametrize('array', [
-    POSITIONS, np.asfortranarray(POSITIONS), POSITIONS[::2], POSITIONS.astype('>f4'), np.zeros((0, 72)), np.array(3.0),
-    np.array([True, False]), np.arange(5)], ids=lambda array: f'{array.dtype.str}{array.shape}')
+    POSITIONS, np.asfortranarray(POSITIONS), POSITIONS[::2], POSITIONS.astype('>f4'), np.zeros((0, 72)),
+    np.array(3.0), np.array([True, False]), np.arange(5),
+], ids=lambda array: f'{array.dtype.str}{array.shape}')
 def test_arrays_come_back_as_they_were(tmp_path, protocol, module, array):
     path = tmp_path / 'arrays.pkl'
     raw = pickle.dumps({'a': [array, 'x', 1.5], 'b': ({1}, b'\xff', b'', None)}, protocol=protocol)
@@ -53,7 +54,8 @@ def test_arrays_come_back_as_they_were(tmp_path, protocol, module, array):
 def test_python_2_pickles(tmp_path):
     people = [POSITIONS, POSITIONS[:3]]
     path = tmp_path / 'scene.pkl'
-    python2_pickle(path, {'sequence': 'scene', 'jointPositions': people, 'genders': ['m', 'f'], 'scale': np.float64(2)})
+    python2_pickle(path, {'sequence': 'scene', 'jointPositions': people, 'genders': ['m', 'f'],
+                          'scale': np.float64(2)})
     content = load_pickle(path)
     assert content['sequence'] == 'scene' and content['genders'] == ['m', 'f']
     for person, truth in zip(content['jointPositions'], people, strict=True):
@@ -75,7 +77,8 @@ def in_protocol_4(module, name, *arguments):
     def text(value):
         return b'\x8c' + bytes([len(value)]) + value.encode()
 
-    return (b'\x80\x04' + text(module) + text(name) + b'\x93(' + b''.join(text(argument) for argument in arguments) + b'tR.')
+    return (b'\x80\x04' + text(module) + text(name) + b'\x93('
+            + b''.join(text(argument) for argument in arguments) + b'tR.')
 
 
 @pytest.mark.parametrize('protocol', [0, 2, 4])
@@ -83,7 +86,8 @@ def in_protocol_4(module, name, *arguments):
                                             (getattr, 'builtin'), (np.load, 'numpy.load'), (open, 'io.open')])
 @pytest.mark.parametrize('inside', [lambda evil: evil, lambda evil: {'jointPositions': [evil]},
                                     lambda evil: {'jointPositions': [np.array([evil, evil])]},
-                                    lambda evil: {'jointPositions': np.array([(evil,)], dtype=[('field', object)])}],
+                                    lambda evil: {'jointPositions': np.array([(evil,)],
+                                                                             dtype=[('field', object)])}],
                          ids=['alone', 'in a list', 'in an object array', 'in a structured array'])
 def test_a_call_is_refused_by_name_and_not_made(tmp_path, protocol, function, name, inside):
     proof, path = tmp_path / 'proof', tmp_path / 'evil.pkl'
@@ -96,11 +100,13 @@ def test_a_call_is_refused_by_name_and_not_made(tmp_path, protocol, function, na
 
 
 @pytest.mark.parametrize('module, name', [
-    ('os', 'system'), ('posix', 'system'), ('subprocess', 'getoutput'), ('__builtin__', 'eval'), ('numpy', 'load'),
-    ('numpy', 'core.multiarray.sys.modules'), ('numpy._core.multiarray', '_reconstruct.__globals__'),
-    ('numpy._core.multiarray', '_reconstruct.__class__'), ('numpy', 'ndarray.tofile'), ('numpy', 'dtype.__new__'),
-    ('_codecs', 'encode.__self__'), ('_codecs', 'decode'), ('builtins', 'set.__class__'), ('builtins', 'type'),
-    ('numpy.core', 'multiarray._reconstruct'), ('numpy.testing._private.utils', 'runstring'), ('copyreg', '_reconstructor')])
+    ('os', 'system'), ('posix', 'system'), ('subprocess', 'getoutput'), ('__builtin__', 'eval'),
+    ('numpy', 'load'), ('numpy', 'core.multiarray.sys.modules'),
+    ('numpy._core.multiarray', '_reconstruct.__globals__'),
+    ('numpy._core.multiarray', '_reconstruct.__class__'), ('numpy', 'ndarray.tofile'),
+    ('numpy', 'dtype.__new__'), ('_codecs', 'encode.__self__'), ('_codecs', 'decode'),
+    ('builtins', 'set.__class__'), ('builtins', 'type'), ('numpy.core', 'multiarray._reconstruct'),
+    ('numpy.testing._private.utils', 'runstring'), ('copyreg', '_reconstructor')])
 def test_names_are_looked_up_whole(tmp_path, module, name):
     proof, path = tmp_path / 'proof', tmp_path / 'evil.pkl'
     path.write_bytes(in_protocol_4(module, name, f'touch {proof}'))
@@ -119,9 +125,11 @@ def test_the_plain_reader_would_have_run_it(tmp_path):
 def test_a_pickle_cannot_change_how_the_next_is_read(tmp_path):
     good, bad = tmp_path / 'good.pkl', tmp_path / 'bad.pkl'
     good.write_bytes(pickle.dumps(POSITIONS, protocol=2))
-    for target in (b'cnumpy.core.multiarray\n_reconstruct\n', b'cnumpy\nndarray\n', b'cnumpy\ndtype\n', b'cbuiltins\nset\n'):
+    for target in (b'cnumpy.core.multiarray\n_reconstruct\n', b'cnumpy\nndarray\n', b'cnumpy\ndtype\n',
+                   b'cbuiltins\nset\n'):
         # BUILD with a pair sets the attributes named in its second part.
-        bad.write_bytes(b'\x80\x02' + target + b'N}U\x08__call__cbuiltins\nfrozenset\nsU\x0c__setstate__Ns\x86b.')
+        bad.write_bytes(b'\x80\x02' + target
+                        + b'N}U\x08__call__cbuiltins\nfrozenset\nsU\x0c__setstate__Ns\x86b.')
         try:
             load_pickle(bad)
         except InputError as error:
@@ -143,10 +151,12 @@ def test_a_pickle_cut_short_anywhere_is_an_error(tmp_path, protocol):
     ({'poses': []}, 'no list of persons'),
     ({'jointPositions': []}, 'no list of persons'),
     ({'jointPositions': POSITIONS}, 'no list of persons'),
-    ({'jointPositions': [POSITIONS, POSITIONS[:, :69]]}, r'person 2: .*shape \(4, 69\), expected \(frames, 72\)'),
+    ({'jointPositions': [POSITIONS, POSITIONS[:, :69]]},
+     r'person 2: .*shape \(4, 69\), expected \(frames, 72\)'),
     ({'jointPositions': [POSITIONS.reshape(4, 24, 3)]}, r'shape \(4, 24, 3\)'),
     ({'jointPositions': [POSITIONS[:0]]}, r'shape \(0, 72\)'),
-    ({'jointPositions': [np.where(POSITIONS[2, 5] == POSITIONS, np.nan, POSITIONS)]}, 'person 1: frame 2 holds a value that'),
+    ({'jointPositions': [np.where(POSITIONS[2, 5] == POSITIONS, np.nan, POSITIONS)]},
+     'person 1: frame 2 holds a value that'),
     ({'jointPositions': [POSITIONS.astype(object)]}, "person 1: an array of type '|O8', not of numbers"),
     ({'jointPositions': [POSITIONS.astype('U8')]}, 'not of numbers'),
     ({'jointPositions': [POSITIONS.astype(complex)]}, 'not of numbers'),
@@ -162,8 +172,9 @@ def test_a_file_that_is_not_a_sequence_is_refused(tmp_path, content, problem):
     assert '\n' not in str(caught.value)
 
 
-@pytest.mark.parametrize('raw', [b'', b'not a pickle\n', b'\x80\x02.', b'\x80\x02]a.', b'\x80\x63N.', b'\x80\x02U\x01xQ.',
-                                 b'\x80\x02cnumpy\ndtype\n)R\x86b.', b'\x89PNG\r\n\x1a\n' + bytes(100)])
+@pytest.mark.parametrize('raw', [b'', b'not a pickle\n', b'\x80\x02.', b'\x80\x02]a.', b'\x80\x63N.',
+                                 b'\x80\x02U\x01xQ.', b'\x80\x02cnumpy\ndtype\n)R\x86b.',
+                                 b'\x89PNG\r\n\x1a\n' + bytes(100)])
 def test_damaged_files_are_named(tmp_path, raw):
     path: Path = tmp_path / 'damaged.pkl'
     path.write_bytes(raw)

@@ -1,4 +1,4 @@
-"""The skeleton tables: consistent in themselves, and the benchmarks' own lists, which are kept beside the tests."""
+"""The skeleton tables are consistent in themselves, and the benchmarks' own lists, kept beside the tests."""
 import json
 
 import numpy as np

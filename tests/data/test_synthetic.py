@@ -21,7 +21,8 @@ BODIES = {'cmu': CMU_BODY, 'h36m': H36M_BODY, '3dpw': THREEDPW_BODY}
 def indices(body: Body, part: str) -> list[int]:
     """The first joints of a part, left before right where it has sides."""
     name = body.joints[part][0]
-    return [body.skeleton.joints.index(name.replace('*', side)) for side in (body.sides if '*' in name else ('',))]
+    return [body.skeleton.joints.index(name.replace('*', side))
+            for side in (body.sides if '*' in name else ('',))]
 
 
 def test_cmu_files_have_the_recordings_format(sample_cmu):
@@ -61,7 +62,8 @@ def test_threedpw_files_have_the_recordings_format(sample_3dpw):
 
 def test_same_seed_same_bytes():
     path = 'train/soccer/soccer_1.txt'
-    first, again, other = (synthetic.encode('cmu', path, 50, synthetic.file_rng(path, seed)) for seed in (0, 0, 1))
+    first, again, other = (synthetic.encode('cmu', path, 50, synthetic.file_rng(path, seed))
+                           for seed in (0, 0, 1))
     assert first == again != other
 
 
@@ -86,7 +88,8 @@ def test_a_second_run_replaces_its_own_files_and_no_others(tmp_path, monkeypatch
     assert written == fewer
     assert set(tmp_path.rglob('*.pkl')) == {tmp_path / '3dpw' / path for path in fewer}
     assert theirs.read_text() == 'mine'
-    monkeypatch.setattr(synthetic, 'plan', lambda dataset, seed: fewer | {'sequenceFiles/train/notes.txt': 150})
+    monkeypatch.setattr(synthetic, 'plan',
+                        lambda dataset, seed: fewer | {'sequenceFiles/train/notes.txt': 150})
     with pytest.raises(ValueError, match='not sample data'):
         synthetic.write('3dpw', tmp_path)
 
@@ -135,4 +138,5 @@ def test_command_reports_and_refuses(tmp_path):
     assert done.returncode == 0 and done.stdout.startswith('3dpw: 9 files')
     (tmp_path / '3dpw' / MARKER).unlink()
     refused = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True)
-    assert refused.returncode == 2 and refused.stderr.startswith('error: ') and refused.stderr.count('\n') == 1
+    assert refused.returncode == 2 and refused.stderr.startswith('error: ')
+    assert refused.stderr.count('\n') == 1

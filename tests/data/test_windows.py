@@ -29,7 +29,8 @@ def test_h36m_draws_are_the_fields(golden, first, second, count):
 @pytest.mark.parametrize('output_n', [10, 25])
 def test_cmu_draws_are_the_fields(golden, length, count, output_n):
     starts = cmu.test_starts([length], count, 10, output_n)
-    np.testing.assert_array_equal(starts[0], golden('test_window_starts.npz')[f'cmu_{length}_{count}_out{output_n}'])
+    np.testing.assert_array_equal(starts[0],
+                                  golden('test_window_starts.npz')[f'cmu_{length}_{count}_out{output_n}'])
 
 
 @pytest.mark.parametrize('draw', [h36m.test_starts, cmu.test_starts])
@@ -57,7 +58,8 @@ def test_3dpw_draws_are_test_windows(length, count):
 
 @given(length=st.integers(0, 60), window=st.integers(2, 40), step=st.integers(1, 7), first=st.integers(0, 45))
 def test_all_starts_are_the_windows_that_fit(length, window, step, first):
-    fitting = [start for start in range(length) if start >= first and (start - first) % step == 0 and start + window <= length]
+    fitting = [start for start in range(length)
+               if start >= first and (start - first) % step == 0 and start + window <= length]
     assert all_starts(length, window, step, first).tolist() == fitting
 
 
@@ -68,8 +70,9 @@ def numbered(dataset, action, source, length):
 
 
 def windows_of(dataset, recordings, split, *, test_sample_num=-1, skip_rate=1, input_n=10, output_n=10):
-    return cut_windows(dataset, recordings, split, input_n=input_n, output_n=output_n, dct_n=8, skip_rate=skip_rate,
-                       test_sample_num=test_sample_num, device=torch.device('cpu'), missing=[])
+    return cut_windows(dataset, recordings, split, input_n=input_n, output_n=output_n, dct_n=8,
+                       skip_rate=skip_rate, test_sample_num=test_sample_num, device=torch.device('cpu'),
+                       missing=[])
 
 
 @pytest.mark.parametrize('name', DATASETS)
@@ -78,11 +81,13 @@ def test_no_window_spans_two_recordings(name, test_sample_num):
     dataset = DATASETS[name]
     actions = [dataset.actions[i // 2 % len(dataset.actions)] for i in range(6)]
     lengths = [170, 200, 300, 171, 190, 250]
-    recordings = [numbered(dataset, action, i, length) for i, (action, length) in enumerate(zip(actions, lengths, strict=True))]
+    recordings = [numbered(dataset, action, i, length)
+                  for i, (action, length) in enumerate(zip(actions, lengths, strict=True))]
     windows = windows_of(dataset, recordings, 'test', test_sample_num=test_sample_num)
     batch = windows.batch(torch.arange(len(windows)))
     all_windows = torch.cat([batch.observed, batch.future], 1)  # (W, T, N)
-    assert torch.equal(all_windows, (all_windows[:, :1, :1] + torch.arange(20.0)[:, None]).expand_as(all_windows))
+    assert torch.equal(all_windows,
+                       (all_windows[:, :1, :1] + torch.arange(20.0)[:, None]).expand_as(all_windows))
     sources = (all_windows[:, 0, 0] // 10_000).int().tolist()
     assert set(sources) == set(range(6))
     assert [dataset.actions[i] for i in batch.actions] == [actions[source] for source in sources]
@@ -119,7 +124,8 @@ def test_short_recordings_are_left_out_and_named(caplog):
     assert len(windows_of(cmu.DATASET, [long, short], 'train')) == 21
     with pytest.raises(InputError, match='no sequence has the 20 frames'):
         windows_of(cmu.DATASET, [short], 'train')
-    with pytest.raises(InputError, match='no sequence has the 60 frames'):  # 40 of 3DPW's history, 20 of the window
+    # 40 of 3DPW's history, 20 of the window.
+    with pytest.raises(InputError, match='no sequence has the 60 frames'):
         windows_of(threedpw.DATASET, [numbered(threedpw.DATASET, 'all', 0, 59)], 'test')
     assert len(windows_of(threedpw.DATASET, [numbered(threedpw.DATASET, 'all', 0, 59)], 'validation')) == 40
 
@@ -130,7 +136,8 @@ def test_drawn_windows_that_do_not_fit_are_refused():
         windows_of(h36m.DATASET, takes, 'test', test_sample_num=256, output_n=200)
     with pytest.raises(InputError, match=r'drawn windows of 100 \+ 10 frames do not fit'):
         windows_of(h36m.DATASET, takes, 'test', test_sample_num=256, input_n=100)
-    one = windows_of(h36m.DATASET, [*takes, numbered(h36m.DATASET, 'eating', 2, 300)], 'test', test_sample_num=8)
+    one = windows_of(h36m.DATASET, [*takes, numbered(h36m.DATASET, 'eating', 2, 300)], 'test',
+                     test_sample_num=8)
     assert one.counts() == {'walking': 8}
     with pytest.raises(InputError, match='finds no window to draw'):
         windows_of(h36m.DATASET, takes[:1], 'test', test_sample_num=8)

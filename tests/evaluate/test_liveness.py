@@ -86,12 +86,14 @@ def test_a_fusion_that_corrects_nothing_is_dead(network):
 
 def test_every_part_of_a_short_run_lives(command, tmp_path, sample_cmu, capsys):
     """The recipe on synthetic motion, a narrow network, some hundred steps."""
-    words = ['--recipe', 'short', '--skip_rate', '8', '--batch_size', '4', '--lr_now', '0.01', '--average', '0.95']
+    words = ['--recipe', 'short', '--skip_rate', '8', '--batch_size', '4', '--lr_now', '0.01',
+             '--average', '0.95']
     assert command(*words, '--dropout', '0', '--epoch', '4', '--no_test') == 0
     liveness.main([str(tmp_path / 'run'), '--data_dir', str(sample_cmu), '--windows', '256'])
     text = capsys.readouterr().out
     assert 'every part lives' in text, text
-    shares = {line.split()[0]: float(line.split()[1].rstrip('%')) for line in text.split('gradient of each')[1].split('\n')[1:]
+    shares = {line.split()[0]: float(line.split()[1].rstrip('%'))
+              for line in text.split('gradient of each')[1].split('\n')[1:]
               if line.startswith('  ')}
     assert shares.keys() == {'fused', 'spatial', 'temporal', 'jps', 'velocity'}
     assert sum(shares.values()) == pytest.approx(100, abs=0.1) and shares['jps'] > 0.1

@@ -6,7 +6,13 @@ import torch
 
 from model.baselines import ConstantVelocity, ZeroVelocity
 from utils.data.skeleton import CMU, H36M, THREEDPW
-from utils.evaluate.metrics import acceleration_errors, bone_length_errors, by_action, complete_joints, frame_errors
+from utils.evaluate.metrics import (
+    acceleration_errors,
+    bone_length_errors,
+    by_action,
+    complete_joints,
+    frame_errors,
+)
 
 
 @pytest.mark.parametrize('skeleton', [CMU, H36M, THREEDPW], ids=['cmu', 'h36m', '3dpw'])
@@ -19,7 +25,8 @@ def test_frame_errors_equal_a_plain_sum(skeleton):
         pose = {j: predicted[0, t, 3 * k : 3 * k + 3].tolist() for k, j in enumerate(skeleton.predicted)}
         for j, (_, _, role, *_) in enumerate(skeleton.rows):
             if j not in pose:
-                pose[j] = truth[0, t, 3 * j : 3 * j + 3].tolist() if role == 'truth' else pose[skeleton.joints.index(role)]
+                pose[j] = (truth[0, t, 3 * j : 3 * j + 3].tolist() if role == 'truth'
+                           else pose[skeleton.joints.index(role)])
         distance = {j: math.dist(pose[j], truth[0, t, 3 * j : 3 * j + 3].tolist()) for j in pose}
         assert everywhere[0, t].item() == pytest.approx(sum(distance.values()) / joints, rel=1e-5)
         only = [distance[j] for j in skeleton.predicted]
@@ -49,11 +56,14 @@ def test_acceleration_errors_equal_a_plain_sum():
     observed, predicted, future = (torch.randn(2, frames, 12) for frames in (4, 3, 3))
     found = acceleration_errors(predicted, future, observed)
     for window in range(2):
-        own, true = (as_joints(torch.cat([observed[window, 2:], poses[window]])) for poses in (predicted, future))
+        own, true = (as_joints(torch.cat([observed[window, 2:], poses[window]]))
+                     for poses in (predicted, future))
         for t in range(2, 5):
-            bends = [[[moved[t][j][c] - 2 * moved[t - 1][j][c] + moved[t - 2][j][c] for c in range(3)] for j in range(4)]
+            bends = [[[moved[t][j][c] - 2 * moved[t - 1][j][c] + moved[t - 2][j][c] for c in range(3)]
+                      for j in range(4)]
                      for moved in (own, true)]
-            expected = (sum(map(math.dist, *bends)) / 4, *(sum(math.hypot(*bend) for bend in joints) / 4 for joints in bends))
+            expected = (sum(map(math.dist, *bends)) / 4,
+                        *(sum(math.hypot(*bend) for bend in joints) / 4 for joints in bends))
             assert [errors[window, t - 2].item() for errors in found] == pytest.approx(expected, rel=1e-5)
 
 
@@ -77,13 +87,17 @@ def test_bone_length_errors_equal_a_plain_sum(skeleton):
     for t, (guess, true) in enumerate(zip(as_joints(predicted[0]), as_joints(truth[0]), strict=True)):
         given = dict(zip(skeleton.predicted, guess, strict=True))
         errors = {}
-        for joint, parent, role in zip(skeleton.joints, skeleton.parents, [row[2] for row in skeleton.rows], strict=True):
-            ends = []  # of the bone from this joint to its parent: a name for each place, and where the prediction has it
+        for joint, parent, role in zip(skeleton.joints, skeleton.parents, [row[2] for row in skeleton.rows],
+                                       strict=True):
+            # The ends of the bone from this joint to its parent: a name for each place.
+            # `given` says where the prediction has it.
+            ends = []
             for end in (skeleton.joints.index(joint), parent):
                 of = {'predicted': end, 'truth': end}.get(skeleton.rows[end][2], skeleton.rows[end][2])
                 ends.append(skeleton.joints.index(of) if isinstance(of, str) else of)
             if role != 'truth' and ends[0] != ends[1]:
-                lengths = [math.dist(*(pose.get(end, true[end]) for end in ends)) for pose in (given, dict(enumerate(true)))]
+                lengths = [math.dist(*(pose.get(end, true[end]) for end in ends))
+                           for pose in (given, dict(enumerate(true)))]
                 errors[frozenset(ends)] = abs(lengths[0] - lengths[1])
         assert len(errors) == len(skeleton.bones) == len(skeleton.predicted)
         assert found[0, t].item() == pytest.approx(sum(errors.values()) / len(errors), rel=1e-5)
@@ -92,7 +106,8 @@ def test_bone_length_errors_equal_a_plain_sum(skeleton):
 @pytest.mark.parametrize('skeleton', [CMU, H36M, THREEDPW], ids=['cmu', 'h36m', '3dpw'])
 def test_a_body_turned_as_a_whole_keeps_its_bones(skeleton):
     truth = 300 * torch.randn(2, 3, len(skeleton.joints), 3)
-    truth[:, :, [row[2] == 'truth' for row in skeleton.rows]] = 0  # what is not predicted does not turn either
+    # What is not predicted does not turn either.
+    truth[:, :, [row[2] == 'truth' for row in skeleton.rows]] = 0
     turn = torch.linalg.qr(torch.randn(3, 3)).Q
     turned = (truth @ turn)[:, :, list(skeleton.predicted)].flatten(-2)
     assert bone_length_errors(turned, truth.flatten(-2), skeleton).max() < 1e-3

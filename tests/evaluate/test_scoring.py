@@ -35,9 +35,11 @@ def test_validation_is_the_mean_over_actions_then_frames_of_all_joints_of_the_fu
         for start in range(len(frames) - 7):
             last = frames[start + 3]
             for frame in frames[start + 4 : start + 8]:
-                held = [frame[j] if role == 'truth' else last[source.get(role, j)] for j, role in enumerate(roles)]
+                held = [frame[j] if role == 'truth' else last[source.get(role, j)]
+                        for j, role in enumerate(roles)]
                 errors.append(sum(map(math.dist, held, frame)) / 38)
-                bones += [abs(math.dist(held[a], held[b]) - math.dist(frame[a], frame[b])) for a, b in skeleton.bones]
+                bones += [abs(math.dist(held[a], held[b]) - math.dist(frame[a], frame[b]))
+                          for a, b in skeleton.bones]
         of_actions.append(sum(errors) / len(errors))
         bones_of_actions.append(sum(bones) / len(bones))
     network = Held().train()

@@ -41,8 +41,9 @@ def scored():
 
 
 def results_from(windows, scores):
-    return results_of(windows, DATASET, protocol='all', epoch=1, selected_on='validation', methods=scores.methods,
-                      motion=scores.motion, pck=scores.pck, parameters=1, sample=False, checkpoint={})
+    return results_of(windows, DATASET, protocol='all', epoch=1, selected_on='validation',
+                      methods=scores.methods, motion=scores.motion, pck=scores.pck, parameters=1,
+                      sample=False, checkpoint={})
 
 
 def distances(recordings, errors, window):

@@ -179,7 +179,8 @@ def test_lengths_are_the_recorded_persons(trial, tmp_path):
 
 def test_a_unit_is_assumed_from_the_size_and_said(tmp_path):
     (tmp_path / 'a.bvh').write_text(mixamo_bvh(1))
-    assumed, given = read_motion(tmp_path / 'a.bvh', 'cmu'), read_motion(tmp_path / 'a.bvh', 'cmu', units='cm')
+    assumed = read_motion(tmp_path / 'a.bvh', 'cmu')
+    given = read_motion(tmp_path / 'a.bvh', 'cmu', units='cm')
     assert noted(assumed, 'unit cm (assumed from the body') and not noted(given, 'unit')
     assert np.array_equal(assumed.person, given.person)
     for units, said in (('m', 'nobody is that size; check the units'), ('mm', 'nobody is that size')):
@@ -196,7 +197,8 @@ def test_spellings_of_bvh(trial, tmp_path):
                                                                                                      ' {', 1)
     (tmp_path / 'spelled.bvh').write_bytes(b'\xef\xbb\xbf' + spelled.replace('\n', '\r\n').encode())
     plain, other = (read_bvh(tmp_path / name) for name in ('plain.bvh', 'spelled.bvh'))
-    assert list(plain.joints) == list(other.joints) and np.array_equal(plain.values, other.values) and plain.fps == other.fps
+    assert list(plain.joints) == list(other.joints) and plain.fps == other.fps
+    assert np.array_equal(plain.values, other.values)
 
 
 def test_frames_more_or_fewer_than_announced(trial, tmp_path):
@@ -249,7 +251,8 @@ def test_frame_numbers_that_jump_are_a_gap(trial, tmp_path):
 
 def test_a_t_pose_in_row_0_is_known(trial, tmp_path):
     folder, rows = trial
-    assert read_motion(folder / 'rows.txt', 'cmu').t_pose and not read_motion(folder / '98_01.amc', 'cmu').t_pose
+    assert read_motion(folder / 'rows.txt', 'cmu').t_pose
+    assert not read_motion(folder / '98_01.amc', 'cmu').t_pose
     assert set(T_POSE) <= set(CMU.joints)
     rest = rows.copy()
     rest[0, 3:] = 0

@@ -52,7 +52,10 @@ def matrix(axis, degrees):
 
 
 def acclaim_starts(asf: str, frame: str) -> dict[str, np.ndarray]:
-    """Where each bone starts, root at the origin and not turned: the Acclaim definition, one bone after another."""
+    """Returns where each bone starts, by the Acclaim definition, one bone after another.
+
+    The root is at the origin and not turned.
+    """
     axes, values, name = {}, {}, ''
     for line in asf.splitlines():
         words = line.split()
@@ -70,7 +73,8 @@ def acclaim_starts(asf: str, frame: str) -> dict[str, np.ndarray]:
         parent, *children = line.split()
         for bone in children:
             degrees = dict(zip(TURNS[bone], values.get(bone, []), strict=True))
-            turn = matrix('z', degrees.get('rz', 0)) @ matrix('y', degrees.get('ry', 0)) @ matrix('x', degrees.get('rx', 0))
+            x, y, z = (matrix(axis, degrees.get(f'r{axis}', 0)) for axis in 'xyz')
+            turn = z @ y @ x
             turned[bone] = turned[parent] @ axes[bone] @ turn @ axes[bone].T
             starts[bone] = ends[parent]
             ends[bone] = starts[bone] + turned[bone] @ bone_vectors()[bone]
@@ -86,13 +90,16 @@ def test_rotations_place_the_joints_where_acclaim_does(trials):
                      for parent, *children in [line.split()] for child in children}
     rows = tuple((name, parent, role, tuple(parent_vector[bone_of[name]]) if name in bone_of else (0, 0, 0))
                  for name, parent, role, _ in CMU.rows)
-    positions = joint_positions(trial.rotations, Skeleton(rows=rows, raw_fps=120, stride=2, label_ms_per_frame=40))
+    positions = joint_positions(trial.rotations,
+                                Skeleton(rows=rows, raw_fps=120, stride=2, label_ms_per_frame=40))
     frames = amc.read_text().split(':DEGREES\n')[1]
     for number in (1, 12):
         block = frames.split(f'{number}\n', 1)[1].split(f'\n{number + 1}\n')[0].strip()
-        starts = acclaim_starts(asf.read_text(), '\n'.join(line for line in block.splitlines() if not line.startswith('root')))
+        starts = acclaim_starts(asf.read_text(),
+                                '\n'.join(line for line in block.splitlines() if not line.startswith('root')))
         for bone, joint in JOINT_OF_BONE.items():
-            assert positions[number - 1, CMU.joints.index(joint)] == pytest.approx(starts[bone], abs=1e-9), bone
+            place = positions[number - 1, CMU.joints.index(joint)]
+            assert place == pytest.approx(starts[bone], abs=1e-9), bone
     assert np.abs(positions[0] - positions[-1]).max() > 0.1
     assert skeleton.unit_mm == pytest.approx(25.4 / 0.45)
 
@@ -112,7 +119,8 @@ def test_rows_have_the_benchmark_layout(trials):
     angle = np.linalg.norm(maps[6, 0])
     u = maps[6, 0] / angle
     skew = np.array([[0, -u[2], u[1]], [u[2], 0, -u[0]], [-u[1], u[0], 0]])
-    assert np.allclose(np.eye(3) + math.sin(angle) * skew + (1 - math.cos(angle)) * skew @ skew, expected, atol=1e-12)
+    assert np.allclose(np.eye(3) + math.sin(angle) * skew + (1 - math.cos(angle)) * skew @ skew, expected,
+                       atol=1e-12)
 
 
 def test_real_trial_gives_the_benchmark_file(real_cmu):
@@ -147,13 +155,15 @@ def test_damaged_amc_is_one_line_with_the_place(trials, old, new, problem):
     path.write_text(path.read_text().replace(old, new, 1))
     with pytest.raises(InputError) as caught:
         read_amc(path, read_asf(trials / '98/98.asf'))
-    assert str(caught.value).startswith(f'{path}: line ') and problem in str(caught.value) and '\n' not in str(caught.value)
+    assert str(caught.value).startswith(f'{path}: line ') and problem in str(caught.value)
+    assert '\n' not in str(caught.value)
 
 
 def test_cut_amc_is_refused(trials):
     path = trials / '98/98_03.amc'
     path.write_text('\n'.join(path.read_text().splitlines()[:-4]))
-    with pytest.raises(InputError, match='the frame that ends here has no values of rfingers|has no values of'):
+    with pytest.raises(InputError, match='the frame that ends here has no values of rfingers|'
+                                         'has no values of'):
         read_amc(path, read_asf(trials / '98/98.asf'))
 
 
@@ -182,7 +192,8 @@ def test_sources_by_content_and_by_order():
     files = [BenchmarkFile('train/walking/walking_1.txt', 11, (1.0, 2.0, 3.0), ''),
              BenchmarkFile('train/directing_traffic/directing_traffic_1.txt', 21, (0.0, 0.0, 1.0), '13_26'),
              BenchmarkFile('train/directing_traffic/directing_traffic_2.txt', None, (), '13_27')]
-    trials = [some_trial('07_01', 10, (1.00004, 2.0, 3.0)), some_trial('07_02', 10, (1.1, 2.0, 3.0)), some_trial('13_27', 5)]
+    trials = [some_trial('07_01', 10, (1.00004, 2.0, 3.0)), some_trial('07_02', 10, (1.1, 2.0, 3.0)),
+              some_trial('13_27', 5)]
     found = find_sources(files, trials)
     assert {name.split('/')[-1]: (source.trial.trial, source.known_by) for name, source in found.items()} == {
         'walking_1.txt': ('07_01', 'content'), 'directing_traffic_2.txt': ('13_27', 'order in the list')}
@@ -200,7 +211,8 @@ def test_tool_writes_checks_and_never_overwrites(prepare, trials, tmp_path):
     assert f'{FILE}  from 98_03, 12 frames' in done.out and '47 cannot' in done.out
     assert [path.relative_to(out).as_posix() for path in out.rglob('*') if path.is_file()] == [FILE]
     rows = np.loadtxt(out / FILE, delimiter=',')
-    assert np.abs(rows - benchmark_rows(read_amc(trials / '98/98_03.amc', read_asf(trials / '98/98.asf')))).max() < 1e-7
+    trial = read_amc(trials / '98/98_03.amc', read_asf(trials / '98/98.asf'))
+    assert np.abs(rows - benchmark_rows(trial)).max() < 1e-7
     before = (out / FILE).read_bytes()
     again = prepare(trials, out, '--trial', f'98_03={FILE}')
     assert again.returncode == 0 and 'left as it is' in again.out and (out / FILE).read_bytes() == before
@@ -213,9 +225,11 @@ def test_tool_writes_checks_and_never_overwrites(prepare, trials, tmp_path):
     before = (out / FILE).read_bytes()
     assert f'{FILE}: DIFFERS from 98_03' in prepare(trials, '--check', out.parent).out
     refused = prepare(trials, out)
-    assert refused.returncode == 0 and (out / FILE).read_bytes() == before  # nothing says that 98_03 is this file
+    # Nothing says that 98_03 is this file.
+    assert refused.returncode == 0 and (out / FILE).read_bytes() == before
     refused = prepare(trials, out, '--trial', f'98_03={FILE}')
-    assert refused.returncode == 2 and 'differs from trial 98_03' in refused.err and (out / FILE).read_bytes() == before
+    assert refused.returncode == 2 and 'differs from trial 98_03' in refused.err
+    assert (out / FILE).read_bytes() == before
 
 
 @pytest.mark.parametrize('spoil, arguments, problem', [
@@ -237,17 +251,21 @@ def test_one_bad_trial_does_not_silence_the_others(prepare, trials, tmp_path):
     write_asf(trials / '98/97.asf')
     (trials / '98/97_01.amc').write_text(':DEGREES\n1\n')
     write_amc(trials / '98/97_02.amc', frames=3)
-    (trials / '98/97_02.amc').write_text((trials / '98/97_02.amc').read_text().replace('lowerback ', 'lowerbach ', 1))
+    other_bone = (trials / '98/97_02.amc').read_text().replace('lowerback ', 'lowerbach ', 1)
+    (trials / '98/97_02.amc').write_text(other_bone)
     (trials / '98/._98_03.amc').write_bytes(b'\0\5\x16\7')
     other = FILE.replace('test', 'train')
     done = prepare(trials, tmp_path / 'out', '--trial', f'98_03={FILE}', '--trial', f'97_02={other}')
-    assert done.returncode == 2 and (tmp_path / 'out' / FILE).is_file() and not (tmp_path / 'out' / other).exists()
+    assert done.returncode == 2 and (tmp_path / 'out' / FILE).is_file()
+    assert not (tmp_path / 'out' / other).exists()
     assert f'{FILE}  from 98_03' in done.out and '97_01.amc: no frame with a position' in done.err
     assert 'lowerbach: the skeleton has no such bone' in done.err.splitlines()[-1]
 
 
 def test_command(trials):
-    done = subprocess.run([sys.executable, 'tools/prepare_cmu.py', trials], cwd=PROJECT, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, 'tools/prepare_cmu.py', trials], cwd=PROJECT, capture_output=True,
+                          text=True)
     assert done.returncode == 0 and '48 cannot' in done.stdout
-    done = subprocess.run([sys.executable, 'tools/prepare_cmu.py', '--oops'], cwd=PROJECT, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, 'tools/prepare_cmu.py', '--oops'], cwd=PROJECT,
+                          capture_output=True, text=True)
     assert done.returncode == 2 and len(done.stderr.splitlines()) == 1

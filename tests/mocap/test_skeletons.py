@@ -12,7 +12,16 @@ from utils.data.skeleton import CMU
 from utils.data.synthetic.body import CMU_BODY, THREEDPW_BODY
 from utils.mocap.body import back_to_person, put_on_model
 from utils.mocap.bvh import read_bvh
-from utils.mocap.joints import MODEL_TABLE, NAMED_TABLES, REQUIRED, find_joints, match, missing, model_joints, tables
+from utils.mocap.joints import (
+    MODEL_TABLE,
+    NAMED_TABLES,
+    REQUIRED,
+    find_joints,
+    match,
+    missing,
+    model_joints,
+    tables,
+)
 from utils.mocap.motion import motion_of_joints, motion_of_positions
 from utils.mocap.motion_files import read_motion
 
@@ -30,11 +39,12 @@ def test_forward_kinematics_of_any_hierarchy_against_a_second_computation(tmp_pa
     rng = np.random.default_rng(2)
     text, columns = ['HIERARCHY'], 0
     parents, offsets, channels = [None, 0, 1, 0, 3], rng.normal(size=(5, 3)).round(3), [
-        'Zposition Xposition Yposition Yrotation Xrotation Zrotation', 'Xrotation', 'Zrotation Xrotation Zrotation',
-        'Yposition Xrotation Zrotation Yrotation', '']
+        'Zposition Xposition Yposition Yrotation Xrotation Zrotation', 'Xrotation',
+        'Zrotation Xrotation Zrotation', 'Yposition Xrotation Zrotation Yrotation', '']
 
     def add(joint):
-        text.extend([f'{"JOINT" if joint else "ROOT"} j{joint}', '{', 'OFFSET ' + ' '.join(map(str, offsets[joint]))])
+        text.extend([f'{"JOINT" if joint else "ROOT"} j{joint}', '{',
+                     'OFFSET ' + ' '.join(map(str, offsets[joint]))])
         text.append(f'CHANNELS {len(channels[joint].split())} {channels[joint]}')
         order.append(joint)
         for child in (child for child in range(5) if parents[child] == joint):
@@ -51,7 +61,8 @@ def test_forward_kinematics_of_any_hierarchy_against_a_second_computation(tmp_pa
     for frame, row in enumerate(values):
         numbers, places, turns = list(row), {}, {}
         for joint in order:
-            above = (np.zeros(3), np.eye(3)) if parents[joint] is None else (places[parents[joint]], turns[parents[joint]])
+            above = ((np.zeros(3), np.eye(3)) if parents[joint] is None
+                     else (places[parents[joint]], turns[parents[joint]]))
             local, own = offsets[joint].copy(), np.eye(3)
             for channel in channels[joint].split():
                 number = numbers.pop(0)
@@ -68,9 +79,11 @@ def test_every_table_has_what_a_pose_needs():
     for name, table in tables().items():
         names = [joint for joint in table if '+' not in joint]
         assert missing(match(table, names)) == [], name
-    assert all(find_joints([joint for joint in tables()[name] if '+' not in joint])[0] == name for name in NAMED_TABLES)
+    assert all(find_joints([joint for joint in tables()[name] if '+' not in joint])[0] == name
+               for name in NAMED_TABLES)
     for dataset, known in DATASETS.items():
-        assert list(tables()[MODEL_TABLE[dataset]])[:len(known.skeleton.joints)] == list(known.skeleton.joints)
+        joints = list(known.skeleton.joints)
+        assert list(tables()[MODEL_TABLE[dataset]])[:len(joints)] == joints
         assert set(REQUIRED) <= set(model_joints(dataset))
 
 
@@ -90,7 +103,8 @@ def test_one_motion_in_several_forms_is_one_motion(tmp_path, dataset):
     bvh = read_motion(tmp_path / 'a.bvh', dataset, units='cm')
     array = motion_of_positions(smpl_positions(2), dataset, fps=30, units='m')
     names = model_joints(dataset)
-    legs = [names.index(f'{side}_{joint}') for side in ('left', 'right') for joint in ('knee', 'ankle', 'foot')]
+    legs = [names.index(f'{side}_{joint}') for side in ('left', 'right')
+            for joint in ('knee', 'ankle', 'foot')]
     for motion in (bvh, array):
         poses = motion.body if motion.person is None else motion.person
         upright = motion.rotation[30].apply(poses[30])
@@ -103,7 +117,8 @@ def test_upright_left_is_left_and_toes_are_ahead(tmp_path):
     (tmp_path / 'a.bvh').write_text(mixamo_bvh(2))
     np.save(tmp_path / 'smpl.npy', smpl_positions(2))
     np.save(tmp_path / 'videopose.npy', videopose_positions(2))
-    for name, given in (('a.bvh', {}), ('smpl.npy', {'fps': 30, 'units': 'm'}), ('videopose.npy', {'fps': 50, 'units': 'm'})):
+    for name, given in (('a.bvh', {}), ('smpl.npy', {'fps': 30, 'units': 'm'}),
+                        ('videopose.npy', {'fps': 50, 'units': 'm'})):
         motion = read_motion(tmp_path / name, 'cmu', **given)
         mean = motion.body.mean(0)
         place = dict(zip(model_joints('cmu'), mean, strict=True))
@@ -135,7 +150,8 @@ def test_the_rule_for_joints_that_are_missing():
     for joint, parent in enumerate(CMU.parents[1:], start=1):
         rest[:, joint] = rest[:, parent] + CMU.offsets[joint]
     known = np.ones(len(names), dtype=bool)
-    known[[names.index(name) for name in ('Spine', 'Spine1', 'Neck1', 'LeftToeBase', 'LeftToeSite', 'LeftHandSite')]] = False
+    known[[names.index(name)
+           for name in ('Spine', 'Spine1', 'Neck1', 'LeftToeBase', 'LeftToeSite', 'LeftHandSite')]] = False
     bend = Rotation.from_euler('x', 30, degrees=True)
     shin = [names.index(name) for name in ('LeftFoot', 'LeftToeBase', 'LeftToeSite')]
     bent = rest.copy()
@@ -145,7 +161,8 @@ def test_the_rule_for_joints_that_are_missing():
     # The shin bends about x from a direction that leans to the side, so toes turn by the smallest such turn.
     before, after = rest[0, shin[0]] - knee[0], bent[0, shin[0]] - knee[0]
     axis = np.cross(before, after)
-    smallest = Rotation.from_rotvec(axis / np.linalg.norm(axis) * np.arccos(before @ after / (before @ before)))
+    smallest = Rotation.from_rotvec(axis / np.linalg.norm(axis)
+                                    * np.arccos(before @ after / (before @ before)))
     toes = bent[0, shin[0]] + smallest.apply(rest[0, shin[1:]] - rest[0, shin[0]])
     assert np.allclose(placed.body[0, shin[1:]], toes, atol=1e-6)
     others = [joint for joint in range(len(names)) if joint not in shin]
@@ -156,7 +173,8 @@ def test_the_rule_for_joints_that_are_missing():
 def test_17_joints_are_told_apart_and_can_be_named():
     body = THREEDPW_BODY.skeleton
     positions = smpl_positions(1)
-    coco = np.stack([positions[:, body.joints.index(name)] if name in body.joints else positions[:, body.joints.index('head')]
+    coco = np.stack([positions[:, body.joints.index(name)] if name in body.joints
+                     else positions[:, body.joints.index('head')]
                      for name in COCO], axis=1)
     assert motion_of_positions(coco, 'cmu', fps=30, units='m').table == 'coco17'
     assert motion_of_positions(videopose_positions(1), 'cmu', fps=50, units='m').table == 'h36m17'
@@ -168,12 +186,15 @@ def test_17_joints_are_told_apart_and_can_be_named():
 def test_a_table_of_ones_own(tmp_path):
     own = {name: f'B-{number}' for number, name in enumerate(THREEDPW_BODY.skeleton.joints)}
     (tmp_path / 'a.bvh').write_text(mixamo_bvh(1, prefix='', name_of=own.get))
-    with pytest.raises(InputError, match='pelvis, neck, .*not found with the names of CMU, .*--joints map.csv'):
+    with pytest.raises(InputError, match='pelvis, neck, .*not found with the names of CMU, '
+                                         '.*--joints map.csv'):
         read_motion(tmp_path / 'a.bvh', 'cmu')
     smpl = tables()['smpl24']
-    (tmp_path / 'map.csv').write_text('name,joint\n' + '\n'.join(f'{other},{smpl[name]}' for name, other in own.items()))
+    (tmp_path / 'map.csv').write_text('name,joint\n'
+                                      + '\n'.join(f'{other},{smpl[name]}' for name, other in own.items()))
     (tmp_path / 'b.bvh').write_text(mixamo_bvh(1, prefix='', name_of=str))
-    named, plain = read_motion(tmp_path / 'a.bvh', 'cmu', joints=tmp_path / 'map.csv'), read_motion(tmp_path / 'b.bvh', 'cmu')
+    named = read_motion(tmp_path / 'a.bvh', 'cmu', joints=tmp_path / 'map.csv')
+    plain = read_motion(tmp_path / 'b.bvh', 'cmu')
     assert plain.table == 'smpl24' and np.allclose(named.body, plain.body, atol=1e-9)
     for text, said in (('joint,name\nB-0,pelvis\n', 'line 1: expected the header'),
                        ('name,joint\nB-0,bottom\n', 'line 2: expected'),

@@ -1,6 +1,7 @@
-"""Both baselines' rows of a run, against the protocols written out once more: plain numpy, nothing from utils/.
+"""Both baselines' rows of a run, against the protocols written out once more in numpy, without utils/.
 
-Files are read, posed, cut into windows, scored and averaged here in the plainest way; the runs go through the mains.
+Files are read, posed, cut into windows, scored and averaged here in the plainest way.
+The runs go through the mains.
 """
 import importlib
 import json
@@ -12,10 +13,11 @@ import pytest
 INPUT_N = 10
 OUTPUT_N = {'h36m': 10, 'cmu': 25, '3dpw': 30}
 MAINS = {'h36m': 'main_h36m', 'cmu': 'main_cmu_3d', '3dpw': 'main_3dpw'}
-H36M_ACTIONS = ['walking', 'eating', 'smoking', 'discussion', 'directions', 'greeting', 'phoning', 'posing', 'purchases',
-                'sitting', 'sittingdown', 'takingphoto', 'waiting', 'walkingdog', 'walkingtogether']
-CMU_ACTIONS = ['basketball', 'basketball_signal', 'directing_traffic', 'jumping', 'running', 'soccer', 'walking',
-               'washwindow']
+H36M_ACTIONS = ['walking', 'eating', 'smoking', 'discussion', 'directions', 'greeting', 'phoning', 'posing',
+                'purchases', 'sitting', 'sittingdown', 'takingphoto', 'waiting', 'walkingdog',
+                'walkingtogether']
+CMU_ACTIONS = ['basketball', 'basketball_signal', 'directing_traffic', 'jumping', 'running', 'soccer',
+               'walking', 'washwindow']
 
 
 def rotation_matrices(vectors):
@@ -23,7 +25,8 @@ def rotation_matrices(vectors):
     angle = np.linalg.norm(vectors, axis=-1)[..., None]
     x, y, z = np.moveaxis(vectors / np.where(angle > 0, angle, 1), -1, 0)
     zero = np.zeros_like(x)
-    cross = np.stack([np.stack([zero, -z, y], -1), np.stack([z, zero, -x], -1), np.stack([-y, x, zero], -1)], -2)
+    rows = [zero, -z, y], [z, zero, -x], [-y, x, zero]
+    cross = np.stack([np.stack(row, -1) for row in rows], -2)
     return np.eye(3) + np.sin(angle)[..., None] * cross + (1 - np.cos(angle))[..., None] * cross @ cross
 
 
@@ -35,7 +38,8 @@ def poses_from_text(path, lists):
     poses = np.zeros((len(rows), len(lists['parents']), 3))
     for joint, parent in enumerate(lists['parents']):
         if joint:
-            poses[:, joint] = poses[:, parent] + np.einsum('i,fij->fj', lists['offsets_mm'][joint], turn[:, parent])
+            bone = np.einsum('i,fij->fj', lists['offsets_mm'][joint], turn[:, parent])
+            poses[:, joint] = poses[:, parent] + bone
             turn[:, joint] = turn[:, joint] @ turn[:, parent]
     return poses
 
@@ -46,7 +50,8 @@ def sequences_of(dataset, root, lists):
         return {action: [poses_from_text(root / f'h36m/S5/{action}_{take}.txt', lists) for take in (1, 2)]
                 for action in H36M_ACTIONS}
     if dataset == 'cmu':
-        return {action: [poses_from_text(root / f'cmu_mocap/test/{action}/{action}_1.txt', lists)] for action in CMU_ACTIONS}
+        return {action: [poses_from_text(root / f'cmu_mocap/test/{action}/{action}_1.txt', lists)]
+                for action in CMU_ACTIONS}
     people = [person.reshape(len(person), 24, 3) * 1000
               for path in sorted((root / '3dpw/sequenceFiles/test').glob('*.pkl'))
               for person in pickle.loads(path.read_bytes())['jointPositions']]
@@ -71,7 +76,10 @@ def starts_of(dataset, lengths, protocol):
 
 
 def expected_rows(dataset, sequences, lists, protocol):
-    """baseline -> action or 'avg' -> MPJPE in mm at each predicted frame; and the number of windows of each action."""
+    """Returns baseline -> action or 'avg' -> MPJPE in mm at each predicted frame.
+
+    And the number of windows of each action.
+    """
     rows, counts = {'zero velocity': {}, 'constant velocity': {}}, {}
     steps = np.arange(1, OUTPUT_N[dataset] + 1)[:, None, None]
     for action, own_sequences in sequences.items():
@@ -100,7 +108,8 @@ def test_rows_equal_the_protocols_written_out(dataset, request, golden_path, tmp
     root = request.getfixturevalue(f'sample_{dataset}')
     lists = json.loads((golden_path / 'skeletons.json').read_text())[dataset]
     script = importlib.import_module(MAINS[dataset])
-    settings = '--cuda_idx cpu --d_model 1 --num_gcn 1 --dct_n 5 --topk off --test_batch_size 256 --epoch 1 --skip_rate 100'
+    settings = ('--cuda_idx cpu --d_model 1 --num_gcn 1 --dct_n 5 --topk off --test_batch_size 256 --epoch 1 '
+                '--skip_rate 100')
     sequences = sequences_of(dataset, root, lists)
     command = ['--data_dir', str(root), '--exp', str(tmp_path / 'run'), *settings.split()]
     for protocol in ('all', '256', '8'):

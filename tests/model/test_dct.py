@@ -16,7 +16,8 @@ def test_encoding_is_the_dct_of_the_padded_window(input_n, output_n, dct_n):
     observed = torch.randn(3, input_n, 6)
     padded = np.concatenate([observed.numpy(), np.repeat(observed[:, -1:].numpy(), output_n, axis=1)], axis=1)
     expected = scipy_dct(padded, axis=1, norm='ortho')[:, :dct_n].transpose(0, 2, 1)
-    assert np.allclose(encode(observed, encoding_matrix(input_n, output_n, dct_n)).numpy(), expected, atol=1e-5)
+    assert np.allclose(encode(observed, encoding_matrix(input_n, output_n, dct_n)).numpy(), expected,
+                       atol=1e-5)
 
 
 def test_round_trip_of_all_coefficients_is_the_padded_future():

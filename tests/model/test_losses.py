@@ -75,7 +75,8 @@ def test_paths_may_be_supervised_beside_the_learned_weights():
     truth, fused, temporal, spatial = 10 * torch.randn(4, 2, 5, 6)
     prediction = Prediction(fused, temporal, spatial)
     plain, more = KSOFLoss()(prediction, truth), KSOFLoss(path_weight=0.3)(prediction, truth)
-    assert more.total.item() == pytest.approx((plain.total + 0.3 * (plain.temporal + plain.spatial)).item(), rel=1e-6)
+    assert more.total.item() == pytest.approx((plain.total + 0.3 * (plain.temporal + plain.spatial)).item(),
+                                              rel=1e-6)
 
 
 def test_errors_count_by_the_inverse_of_their_running_mean():
@@ -85,7 +86,8 @@ def test_errors_count_by_the_inverse_of_their_running_mean():
     mean = None
     for step in range(1, 4):
         fused = 10 * torch.rand(4, 3, 6) + 1
-        errors = torch.tensor([[sum(float(fused[w, t, 3 * j : 3 * j + 3].norm()) for w in range(4)) / 4 for j in range(2)]
+        errors = torch.tensor([[sum(float(fused[w, t, 3 * j : 3 * j + 3].norm()) for w in range(4)) / 4
+                                for j in range(2)]
                                for t in range(3)])
         mean = errors if mean is None else mean + (errors - mean) / step
         weights = mean**-1.5 / (mean**-1.5).mean()
@@ -93,7 +95,8 @@ def test_errors_count_by_the_inverse_of_their_running_mean():
         means = criterion.means(prediction, truth)
         terms = criterion.combine(means)
         assert terms.fused.item() == pytest.approx(errors.mean().item(), rel=1e-5)
-        assert criterion.addends(means)['fused'].item() == pytest.approx((errors * weights).mean().item(), rel=1e-5)
+        weighted = (errors * weights).mean().item()
+        assert criterion.addends(means)['fused'].item() == pytest.approx(weighted, rel=1e-5)
     before = criterion.typical.clone()
     criterion.eval()(Prediction(fused + 9, truth, truth), truth)
     assert torch.equal(criterion.typical, before)
@@ -129,7 +132,8 @@ def plain_mean(predicted, truth, frames=None):
     """MPJPE by loops over windows, frames and joints; of the given frames."""
     frames = range(len(truth[0])) if frames is None else frames
     distances = [math.dist(p[t][j : j + 3], g[t][j : j + 3])
-                 for p, g in zip(predicted, truth, strict=True) for t in frames for j in range(0, len(g[t]), 3)]
+                 for p, g in zip(predicted, truth, strict=True) for t in frames
+                 for j in range(0, len(g[t]), 3)]
     return sum(distances) / len(distances)
 
 

@@ -35,8 +35,8 @@ def poses(count, seed=1):
 
 
 @pytest.mark.parametrize('changes', [{}, {'tcn_axis': 'coordinates'}, {'topk': 'packed'}, {'topk': 'off'},
-                                     {'topk': 'inside'}, {'wiring': 'inner'}, {'ktcn': False}, {'sgcn': False},
-                                     {'fusion': False}, {'gates': False},
+                                     {'topk': 'inside'}, {'wiring': 'inner'}, {'ktcn': False},
+                                     {'sgcn': False}, {'fusion': False}, {'gates': False},
                                      {'output_n': 25, 'dct_n': 35}, {'num_gcn': 1, 'd_model': 1, 'dct_n': 1}])
 def test_untrained_network_is_zero_velocity(changes):
     observed = poses(4)
@@ -49,13 +49,15 @@ def test_untrained_network_is_zero_velocity(changes):
 def test_stages_of_the_spatial_path():
     for num_gcn, wiring in itertools.product((1, 4), ('released', 'inner')):
         model = network(num_gcn=num_gcn, wiring=wiring)
-        convolutions = [name for name, _ in model.sgcn.named_modules() if name.endswith('adjacency') or name.endswith('conv')]
+        convolutions = [name for name, _ in model.sgcn.named_modules()
+                        if name.endswith('adjacency') or name.endswith('conv')]
         blocks = len(model.sgcn.down) + len(model.sgcn.middle) + len(model.sgcn.up)
         assert blocks + 2 == 2 * num_gcn + 5
         assert len(convolutions) == 1 + 2 * blocks
 
 
-@pytest.mark.parametrize('option, change', [('num_gcn', 3), ('d_model', 3), ('dct_n', 9), ('output_n', 6), ('input_n', 9)])
+@pytest.mark.parametrize('option, change',
+                         [('num_gcn', 3), ('d_model', 3), ('dct_n', 9), ('output_n', 6), ('input_n', 9)])
 def test_every_size_changes_the_network(option, change):
     count = [sum(p.numel() for p in network(**settings).parameters()) for settings in ({}, {option: change})]
     assert count[0] != count[1]
@@ -109,7 +111,8 @@ def test_both_views_are_used():
     changed = model(observed, encode(observed, model.encoding) + 50)
     original = model(observed)
     assert torch.equal(changed.temporal, original.temporal)
-    assert not torch.equal(changed.spatial, original.spatial) and not torch.equal(changed.fused, original.fused)
+    assert not torch.equal(changed.spatial, original.spatial)
+    assert not torch.equal(changed.fused, original.fused)
 
 
 def test_constants_are_buffers_and_not_in_the_checkpoint():
@@ -118,14 +121,16 @@ def test_constants_are_buffers_and_not_in_the_checkpoint():
     assert not any('coding' in name for name in model.state_dict())
 
 
-@pytest.mark.parametrize('how, size', [('signed', lambda x: x), ('magnitude', torch.abs), ('packed', lambda x: x)])
+@pytest.mark.parametrize('how, size',
+                         [('signed', lambda x: x), ('magnitude', torch.abs), ('packed', lambda x: x)])
 def test_top_k_keeps_the_strongest(how, size):
     responses = torch.randn(3, 10, 4)
     kept = top_k(responses, 5, how)
     strongest = responses.gather(1, size(responses).sort(dim=1, descending=True).indices[:, :5])
     assert kept.shape[1] == (5 if how == 'packed' else 10)
     assert (kept != 0).sum(1).eq(5).all()
-    found = kept.gather(1, size(kept).where(kept != 0, torch.tensor(-9.0)).sort(dim=1, descending=True).indices[:, :5])
+    sizes = size(kept).where(kept != 0, torch.tensor(-9.0))
+    found = kept.gather(1, sizes.sort(dim=1, descending=True).indices[:, :5])
     assert torch.equal(found, strongest)
     if how != 'packed':
         assert torch.equal(kept[kept != 0], responses[kept != 0])
@@ -141,18 +146,21 @@ def test_top_k_keeps_exactly_k_of_equal_responses(how):
     assert top_k(torch.ones(1, 6, 2), 3, how).sum().item() == 6
 
 
-@pytest.mark.parametrize('topk, beside', [('signed', True), ('magnitude', True), ('packed', True), ('inside', False)])
+@pytest.mark.parametrize('topk, beside',
+                         [('signed', True), ('magnitude', True), ('packed', True), ('inside', False)])
 def test_the_next_convolution_sees_all_of_the_one_before_and_the_mlp_the_strongest_half(topk, beside):
     fusion = SOF(node_n=12, topk=topk)
     seen = {}
     for number, stage in enumerate(fusion.stages):
-        stage.register_forward_hook(lambda _, given, made, number=number: seen.update({number: (given[0], made)}))
+        stage.register_forward_hook(
+            lambda _, given, made, number=number: seen.update({number: (given[0], made)}))
     fusion.mlp.register_forward_hook(lambda _, given, made: seen.update(mlp=given[0]))
     fusion(*(50 * torch.randn(2, 4, 5, 12)))
     for number in (1, 2):
         assert torch.equal(seen[number][0], seen[number - 1][1]) == beside
     for number in range(3):
-        pooled = seen['mlp'][..., 12 + number * (6 if topk == 'packed' else 12):][..., : 6 if topk == 'packed' else 12]
+        pooled = seen['mlp'][..., 12 + number
+                             * (6 if topk == 'packed' else 12):][..., : 6 if topk == 'packed' else 12]
         assert (pooled != 0).sum(-1).eq(6).all()
 
 
@@ -174,7 +182,8 @@ def test_main_term_reaches_every_part_of_the_network():
     torch.manual_seed(0)
     model = trained().train()
     mpjpe(model(poses(8)).fused, poses(8)[:, :5]).backward()
-    silent = [name for name, parameter in model.named_parameters() if parameter.grad is None or not parameter.grad.any()]
+    silent = [name for name, parameter in model.named_parameters()
+              if parameter.grad is None or not parameter.grad.any()]
     # a bias in front of a batch norm is taken out by it
     assert [name for name in silent if not name.endswith('conv.linear.bias')] == []
 

@@ -32,7 +32,8 @@ def figures(monkeypatch):
 
 
 def test_words_over_each_other_and_outside_are_found():
-    for places, problem in (((0.4, 0.45), 'lies over'), ((0.1, 0.97), 'leaves the picture'), ((0.1, 0.7), None)):
+    for places, problem in (((0.4, 0.45), 'lies over'), ((0.1, 0.97), 'leaves the picture'),
+                            ((0.1, 0.7), None)):
         figure = pictures.Figure()
         for x in places:
             figure.text(x, 0.5, 'some words')
@@ -70,7 +71,8 @@ def test_a_person_faces_the_same_way_however_they_were_recorded(name, up):
     upright, turned_by = np.array(up, dtype=float), 2.1
     one = np.roll(upright, 1)
     frame = np.stack([one, upright, np.cross(one, upright)])  # rows: where x, y and z go
-    yaw = np.array([[np.cos(turned_by), 0, -np.sin(turned_by)], [0, 1, 0], [np.sin(turned_by), 0, np.cos(turned_by)]])
+    yaw = np.array([[np.cos(turned_by), 0, -np.sin(turned_by)], [0, 1, 0],
+                    [np.sin(turned_by), 0, np.cos(turned_by)]])
     moved = scene.observed @ yaw @ frame
     assert np.linalg.det(body_axes(moved, scene.skeleton)) == pytest.approx(1)
     straight = project(scene.observed, body_axes(scene.observed, scene.skeleton))
@@ -106,7 +108,8 @@ def test_colours_tell_left_from_right():
     assert len(drawn) == 3 and set(drawn) == set(pictures.DARK.values())
     for name, whose in (('LeftHand', LEFT), ('RightFoot', RIGHT), ('HeadSite', CENTRE)):
         place = flat[scene.skeleton.joints.index(name)]
-        has = {its: bool(np.isclose(drawn[colour], place, atol=1e-6).all(1).any()) for its, colour in pictures.DARK.items()}
+        has = {its: bool(np.isclose(drawn[colour], place, atol=1e-6).all(1).any())
+               for its, colour in pictures.DARK.items()}
         assert has == {its: its == whose for its in has}
 
 
@@ -114,7 +117,8 @@ def test_colours_tell_left_from_right():
 @pytest.mark.parametrize('output_n', [3, 10, None])
 def test_strip_shows_labels_times_and_errors(name, output_n, tmp_path, figures):
     scene = make_scene(name, output_n=output_n or LENGTHS[name],
-                       title='CMU mocap: test/basketball_signal/basketball_signal_1.txt, frames 1352 to 1386, sample motion')
+                       title='CMU mocap: test/basketball_signal/basketball_signal_1.txt, frames 1352 to '
+                             '1386, sample motion')
     panels = pictures.strip(scene, tmp_path / 'strip.png')
     shown = scene.table_frames
     assert panels == 1 + len(shown) == len(figures[0].axes)
@@ -180,7 +184,8 @@ def test_gif_has_every_frame_at_its_speed(name, tmp_path):
             gif.seek(k)
             durations.append(gif.info['duration'])
             difference = np.abs(np.asarray(gif.convert('RGB')).astype(int) - frame)
-            assert difference.mean() < 1 and (difference.max(-1) > 60).mean() < 1e-3  # 64 colours stand in for all
+            # 64 colours stand in for all.
+            assert difference.mean() < 1 and (difference.max(-1) > 60).mean() < 1e-3
         assert np.array(durations[:-1]) == pytest.approx(125, abs=10) and durations[-1] == 1200
 
 
@@ -201,7 +206,8 @@ def test_animation_says_when_and_how_far_off(monkeypatch):
                                                                       seen.append(assert_readable(figure))))
     list(animation.draw_frames(scene, fps=10))
     assert [next(w for w in words if w.startswith(('-', '+', '0')) and w in whens) for words, whens in
-            zip(seen, [{'-50 ms'}, {'-33 ms'}, {'-17 ms'}, {'0 ms'}, {'+17 ms'}, {'+33 ms'}, {'+50 ms'}, {'+67 ms'}, {'+83 ms'},
+            zip(seen, [{'-50 ms'}, {'-33 ms'}, {'-17 ms'}, {'0 ms'}, {'+17 ms'}, {'+33 ms'}, {'+50 ms'},
+                       {'+67 ms'}, {'+83 ms'},
                  {'+100 ms'}],
                 strict=True)]
     assert all('6 times slower' in words for words in seen)
@@ -213,7 +219,8 @@ def test_mp4_has_every_frame(tmp_path):
     scene = make_scene('cmu', 4, 6)
     frames = list(animation.draw_frames(scene, fps=10))
     animation.write_mp4(frames, tmp_path / 'motion.mp4', fps=10)
-    said = subprocess.run(['ffprobe', '-v', 'error', '-count_frames', '-show_streams', '-of', 'json', tmp_path / 'motion.mp4'],
+    said = subprocess.run(['ffprobe', '-v', 'error', '-count_frames', '-show_streams', '-of', 'json',
+                           tmp_path / 'motion.mp4'],
                           capture_output=True, check=True)
     stream, = json.loads(said.stdout)['streams']
     assert (int(stream['nb_read_frames']), stream['codec_name'], stream['pix_fmt']) == (10, 'h264', 'yuv420p')
@@ -249,7 +256,8 @@ def pixels_of_lines(figure):
     """Places, a pixel or less apart, of every line and spine that is drawn."""
     places = []
     for axes in figure.axes:
-        spines = [spine.get_transform().transform_path(spine.get_path()).vertices for spine in axes.spines.values()
+        spines = [spine.get_transform().transform_path(spine.get_path()).vertices
+                  for spine in axes.spines.values()
                   if spine.get_visible()]
         for ends in [line.get_transform().transform(line.get_xydata()) for line in axes.lines] + spines:
             for a, b in zip(ends[:-1], ends[1:], strict=True):
@@ -257,7 +265,8 @@ def pixels_of_lines(figure):
     return np.concatenate(places)
 
 
-@pytest.mark.parametrize(('name', 'output_n', 'share'), [('cmu', 25, 0.03), ('cmu', 10, 1), ('3dpw', 30, 1), ('h36m', 50, 0.3)])
+@pytest.mark.parametrize(('name', 'output_n', 'share'),
+                         [('cmu', 25, 0.03), ('cmu', 10, 1), ('3dpw', 30, 1), ('h36m', 50, 0.3)])
 def test_values_of_the_error_lie_on_no_line(name, output_n, share, tmp_path, figures):
     scene = make_scene(name, output_n=output_n)
     scene = replace(scene, predicted=scene.truth + np.float32(share) * (scene.predicted - scene.truth))
@@ -276,7 +285,8 @@ def test_values_of_the_error_lie_on_no_line(name, output_n, share, tmp_path, fig
 def test_time_ticks_never_touch(name, monkeypatch):
     scene, seen = make_scene(name, output_n=30), []
     timeline = animation.timeline
-    monkeypatch.setattr(animation, 'timeline', lambda figure, *rest: (timeline(figure, *rest), seen.append(figure)))
+    monkeypatch.setattr(animation, 'timeline',
+                        lambda figure, *rest: (timeline(figure, *rest), seen.append(figure)))
     animation.draw_frame(scene, 12, fps=10)
     ticks = [text for text in seen[0].axes[-1].texts if text.get_visible()]
     assert f'{scene.true_ms[-1]:.0f} ms' in {tick.get_text() for tick in ticks} and len(ticks) >= 5
@@ -301,17 +311,20 @@ def test_one_failing_limb_leaves_the_other_joints_readable(tmp_path, figures):
 
 def test_a_strip_has_one_gap_around_crouching_figures(tmp_path, figures):
     scene = make_scene(output_n=10)
-    crouching = {part: getattr(scene, part) * np.float32([1.3, 0.4, 1]) for part in ('observed', 'predicted', 'truth')}
+    crouching = {part: getattr(scene, part) * np.float32([1.3, 0.4, 1])
+                 for part in ('observed', 'predicted', 'truth')}
     crouching['observed'][:5] = scene.observed[:5]  # who stood before
     scene = replace(scene, **crouching)
     pictures.strip(scene, tmp_path / 'strip.png')
-    shown = np.concatenate([scene.observed[-1:], scene.predicted[scene.table_frames], scene.truth[scene.table_frames]])
+    shown = np.concatenate([scene.observed[-1:], scene.predicted[scene.table_frames],
+                            scene.truth[scene.table_frames]])
     heights = project(shown, scene.axes)[..., 1]
     for axes in figures[0].axes:
         assert axes.get_ylim() == pytest.approx((heights.min() - 60, heights.max() + 60), abs=1e-2)
         box, (left, right), (low, high) = axes.get_position(original=True), axes.get_xlim(), axes.get_ylim()
         width, height = figures[0].get_size_inches()
-        assert box.height * height / (box.width * width) == pytest.approx((high - low) / (right - left), rel=1e-3)
+        shape = (high - low) / (right - left)
+        assert box.height * height / (box.width * width) == pytest.approx(shape, rel=1e-3)
 
 
 def test_names_and_settings_of_a_user_do_not_end_drawing(tmp_path, figures):
@@ -319,7 +332,8 @@ def test_names_and_settings_of_a_user_do_not_end_drawing(tmp_path, figures):
 
     title = 'CMU mocap: cost$ of \\frac{1 $100, a_b^c'
     scene = make_scene(output_n=3, title=title)
-    with rc_context({'text.usetex': True, 'figure.facecolor': 'red', 'axes.prop_cycle': "cycler('color', ['red'])"}):
+    with rc_context({'text.usetex': True, 'figure.facecolor': 'red',
+                     'axes.prop_cycle': "cycler('color', ['red'])"}):
         for draw in (pictures.strip, pictures.error_over_time, pictures.joint_errors):
             draw(scene, tmp_path / 'picture.png')
             with Image.open(tmp_path / 'picture.png') as picture:
@@ -331,7 +345,8 @@ def test_names_and_settings_of_a_user_do_not_end_drawing(tmp_path, figures):
 
 def test_a_backend_that_does_not_exist_does_not_end_drawing():
     """In a process of its own: a backend is chosen at import."""
-    done = subprocess.run([sys.executable, '-c', 'from utils.common.figures import import_matplotlib; import_matplotlib()'],
-                          env=os.environ | {'MPLBACKEND': 'garbage'}, cwd=Path(__file__).parents[2], capture_output=True,
-                          text=True, check=False)
+    done = subprocess.run([sys.executable, '-c', 'from utils.common.figures import import_matplotlib; '
+                                                 'import_matplotlib()'],
+                          env=os.environ | {'MPLBACKEND': 'garbage'}, cwd=Path(__file__).parents[2],
+                          capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, '')

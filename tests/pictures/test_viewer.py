@@ -15,7 +15,8 @@ from utils.pictures.viewer import page
 
 def content_of(text):
     """The JSON that a page holds."""
-    return json.loads(re.search(r'<script type="application/json" id="content">(.*?)</script>', text, re.DOTALL)[1])
+    return json.loads(re.search(r'<script type="application/json" id="content">(.*?)</script>', text,
+                                re.DOTALL)[1])
 
 
 @pytest.mark.parametrize('name', DATASETS)
@@ -24,7 +25,8 @@ def test_page_holds_the_poses_exactly(name):
     held, = content_of(page([scene]))['scenes']
     for part in ('observed', 'predicted', 'truth'):
         poses = np.array(held[part])
-        assert poses.shape == getattr(scene, part).shape and (poses.astype(np.float32) == getattr(scene, part)).all()
+        drawn = getattr(scene, part)
+        assert poses.shape == drawn.shape and (poses.astype(np.float32) == drawn).all()
     step = scene.skeleton.true_ms_per_frame
     assert held['times'] == pytest.approx([k * step for k in range(-4, 8)], abs=0.01)
     assert held['labels'] == scene.skeleton.label_ms(7)
@@ -32,7 +34,8 @@ def test_page_holds_the_poses_exactly(name):
     assert held['errors'] == pytest.approx(distances, abs=1e-3)
     still = np.sqrt(((scene.observed[-1:] - scene.truth) ** 2).sum(-1)).mean(-1)
     assert held['still'] == pytest.approx(still, abs=1e-3)
-    assert [(joint, parent) for joint, parent, _ in held['bones']] == list(enumerate(scene.skeleton.parents))[1:]
+    assert [(joint, parent)
+            for joint, parent, _ in held['bones']] == list(enumerate(scene.skeleton.parents))[1:]
 
 
 def test_page_needs_no_network():
@@ -72,7 +75,10 @@ def opened(tmp_path_factory):
 
 @pytest.fixture
 def view(opened):
-    """The browser and its scenes, the page as it is when opened; no test may leave a message in the console."""
+    """The browser and its scenes, the page as it is when opened.
+
+    No test may leave a message in the console.
+    """
     page_in, scenes = opened
     page_in.screen(1000, 850)
     yield page_in, scenes
@@ -129,7 +135,8 @@ RECORD_BONES = '''
     let from;
     canvas.moveTo = function (x, y) { from = [x, y]; moveTo.call(this, x, y); };
     canvas.lineTo = function (x, y) {
-      if (this.canvas.id === 'body' && this.lineWidth > 3) drawn.push([this.strokeStyle, this.lineWidth, ...from, x, y]);
+      if (this.canvas.id === 'body' && this.lineWidth > 3)
+        drawn.push([this.strokeStyle, this.lineWidth, ...from, x, y]);
       lineTo.call(this, x, y);
     };
     [view.azimuth, view.elevation] = arguments;
@@ -147,7 +154,8 @@ def test_bones_are_drawn_where_they_are_in_their_colour(view, azimuth, elevation
     expected = []
     for pose, colours in ((scene.truth[-1], inks[1]), (scene.predicted[-1], inks[0])):
         flat = project(pose, scene.axes, azimuth, elevation)[:, :2] * [1, -1]
-        expected += [(colours[side].lower(), *flat[joint], *flat[parent]) for joint, parent, side in bones(scene.skeleton)]
+        expected += [(colours[side].lower(), *flat[joint], *flat[parent])
+                     for joint, parent, side in bones(scene.skeleton)]
     assert len(drawn) == len(expected) == 74
     ends, wanted = (np.array([row[-4:] for row in rows]).reshape(-1, 2, 2) for rows in (drawn, expected))
     scale = np.linalg.norm(np.ptp(ends, axis=(0, 1))) / np.linalg.norm(np.ptp(wanted, axis=(0, 1)))
@@ -155,7 +163,8 @@ def test_bones_are_drawn_where_they_are_in_their_colour(view, azimuth, elevation
     for (colour, *_), place in zip(expected, moved, strict=True):
         near = np.abs(ends - place).max((1, 2)) < 0.2  # pixels
         assert colour in {row[0] for row, is_near in zip(drawn, near, strict=True) if is_near}
-    assert {row[0]: row[1] for row in drawn} == {colour.lower(): width for colours, width in zip(inks, (3.5, 12), strict=True)
+    assert {row[0]: row[1] for row in drawn} == {colour.lower(): width
+                                                 for colours, width in zip(inks, (3.5, 12), strict=True)
                                                  for colour in colours.values()}
 
 
@@ -171,7 +180,8 @@ def test_play_goes_through_the_frames_and_stops(view):
     page_in.click('#play')
     stopped = time_shown(page_in)
     page_in.settle()
-    assert page_in.run('return document.getElementById("play").textContent') == 'Play' and time_shown(page_in) == stopped
+    assert page_in.run('return document.getElementById("play").textContent') == 'Play'
+    assert time_shown(page_in) == stopped
 
 
 def test_truth_beside_the_prediction_and_other_windows(view):
@@ -183,12 +193,14 @@ def test_truth_beside_the_prediction_and_other_windows(view):
     titles = page_in.run('return [...document.getElementById("scene").options].map(o => o.text)')
     assert titles == [f'window {scene.window}: {scene.title}' for scene in scenes[:2]] + [scenes[2].title]
     for k, known in ((1, True), (2, False)):
-        page_in.run(f'const s = document.getElementById("scene"); s.value = {k}; s.dispatchEvent(new Event("change"));')
+        page_in.run(f'const s = document.getElementById("scene"); s.value = {k}; s.dispatchEvent(new '
+                    'Event("change"));')
         page_in.settle()
         to_the_end(page_in)
         end = f'error {scenes[k].mpjpe[-1]:.1f} mm' if known else 'predicted'
         assert time_shown(page_in).endswith(end)
-        shown = page_in.run('return [...document.querySelectorAll(".truth")].map(e => e.offsetParent !== null)')
+        shown = page_in.run('return [...document.querySelectorAll(".truth")].'
+                            'map(e => e.offsetParent !== null)')
         assert shown == [known] * len(shown)
 
 
@@ -209,7 +221,8 @@ def test_a_view_from_the_right_is_the_left_one_mirrored(view):
     joints = []
     for side in (90, -90):
         page_in.click(f'[data-view="{side}"]')
-        joints.append(np.array(page_in.run('return shown.map(s => [s[0] - body.clientWidth / 2, s[1], s[2]])')))
+        joints.append(np.array(page_in.run('return shown.map(s => [s[0] - body.clientWidth / 2, '
+                                           's[1], s[2]])')))
     assert joints[0] * [-1, 1, 1] == pytest.approx(joints[1], abs=1e-6) and np.ptp(joints[0][:, 0]) > 50
 
 
@@ -244,7 +257,8 @@ def test_swatches_are_the_drawn_colours_on_light_and_dark(view, colours):
     background = np.array([int(number) for number in re.findall(r'\d+', paper)])
     assert (background.max() < 60) == (colours == 'dark')
     inks = page_in.run('return ink')
-    for colour in (*inks['thin'].values(), inks['text'], inks['quiet']):  # what is to be seen stands out from the paper
+    # What is to be seen stands out from the paper.
+    for colour in (*inks['thin'].values(), inks['text'], inks['quiet']):
         assert np.abs(np.array([int(colour[k: k + 2], 16) for k in (1, 3, 5)]) - background).mean() > 60
 
 
@@ -256,7 +270,8 @@ def test_pointing_at_a_joint_tells_its_name_and_error(view):
         joint = joints.index(name)
         page_in.point(*page_in.run(JOINT, joint))
         expected = np.linalg.norm(scene.predicted[-1, joint] - scene.truth[-1, joint])
-        assert page_in.run('return document.getElementById("tip").textContent') == f'{name}: error {expected:.1f} mm'
+        shown = page_in.run('return document.getElementById("tip").textContent')
+        assert shown == f'{name}: error {expected:.1f} mm'
     page_in.point(5, 5)
     assert page_in.run('return document.getElementById("tip").hidden')
 
@@ -264,7 +279,8 @@ def test_pointing_at_a_joint_tells_its_name_and_error(view):
 def test_chart_has_the_curves_of_prediction_and_zero_velocity(view):
     page_in, scenes = view
     drawn = page_in.run("""
-        const canvas = CanvasRenderingContext2D.prototype, {lineTo, fillText} = canvas, lines = [], words = [];
+        const canvas = CanvasRenderingContext2D.prototype, {lineTo, fillText} = canvas;
+        const lines = [], words = [];
         canvas.lineTo = function (x, y) {
           if (this.canvas.id === 'chart') lines.push([this.getLineDash().length > 0, this.lineWidth, x, y]);
           lineTo.call(this, x, y);
@@ -278,7 +294,8 @@ def test_chart_has_the_curves_of_prediction_and_zero_velocity(view):
     assert {'prediction', 'zero velocity'} <= set(words)
     floor = max(y for *_, y in lines)
     for dashed, errors in ((True, scenes[0].mpjpe_zero_velocity), (False, scenes[0].mpjpe)):
-        heights = np.array([floor - y for dashes, width, _, y in lines if dashes == dashed and width > 1.5])[:-1]
+        heights = np.array([floor - y for dashes, width, _, y in lines
+                            if dashes == dashed and width > 1.5])[:-1]
         assert heights / heights[-1] == pytest.approx(errors / errors[-1], abs=0.01)
     assert max(scenes[0].mpjpe_zero_velocity) > max(scenes[0].mpjpe)
 
@@ -316,4 +333,5 @@ def test_fingers_turn_pinch_move_and_scroll(view, width, height):
     assert moved == pytest.approx([30, 60, 0, 1], abs=3)  # two fingers move the figure, and the page stays
     page_in.touch([(x, y + 60 - 2 * k) for k in steps])
     after = page_in.run(seen)
-    assert after[5] > 20 and after[:5] == pytest.approx([turned, 8, same, *moved[:2]], abs=6)  # upwards: the page scrolls
+    # Upwards, the page scrolls.
+    assert after[5] > 20 and after[:5] == pytest.approx([turned, 8, same, *moved[:2]], abs=6)

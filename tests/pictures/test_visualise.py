@@ -23,8 +23,8 @@ from utils.pictures.scene import choose, scenes_of
 from utils.predict.trained import load_trained
 
 PROJECT = Path(__file__).resolve().parents[2]
-SIZES = {'input_n': 10, 'output_n': 10, 'dct_n': 8, 'num_gcn': 1, 'd_model': 2, 'dropout': 0.0, 'tcn_axis': 'time',
-         'topk': 'signed', 'skip_rate': 1}
+SIZES = {'input_n': 10, 'output_n': 10, 'dct_n': 8, 'num_gcn': 1, 'd_model': 2, 'dropout': 0.0,
+         'tcn_axis': 'time', 'topk': 'signed', 'skip_rate': 1}
 
 
 def save_run(folder, dataset):
@@ -58,7 +58,8 @@ def scored(run, sample_cmu):
     windows = windows_of(trained, sample_cmu)
     batch = windows.batch(torch.arange(len(windows)))
     with torch.inference_mode():
-        errors, _ = frame_errors(trained.model(batch.observed).fused, batch.future_all, trained.dataset.skeleton)
+        errors, _ = frame_errors(trained.model(batch.observed).fused, batch.future_all,
+                                 trained.dataset.skeleton)
     return trained, windows, errors.numpy()
 
 
@@ -71,13 +72,15 @@ def visualise(run, sample_cmu, tmp_path, capsys, monkeypatch):
     monkeypatch.setenv('COLUMNS', '200')
 
     def call(*arguments, folder=run, data=sample_cmu):
-        code = run_tool(main, [str(folder), '--data_dir', str(data), '--out', str(tmp_path / 'out'), *arguments])
+        code = run_tool(main,
+                        [str(folder), '--data_dir', str(data), '--out', str(tmp_path / 'out'), *arguments])
         out, err = capsys.readouterr()
         assert code == 0, err
         cells = [re.split(r'\s{2,}', line) for line in out.splitlines()]
         rows = [(row[0], int(row[1]), [float(cell) for cell in row[2:]])
                 for row in cells if len(row) > 3 and row[0] != 'true ms' and row[1].isdigit()]
-        return rows, [Path(line.removeprefix('written: ')) for line in out.splitlines() if line.startswith('written: ')]
+        return rows, [Path(line.removeprefix('written: ')) for line in out.splitlines()
+                      if line.startswith('written: ')]
 
     return call
 
@@ -90,7 +93,8 @@ def test_errors_are_those_of_the_metrics(visualise, scored):
         expected = errors[index][[1, 3, 7, 9]]  # labels 80, 160, 320, 400
         assert shown == pytest.approx([*expected, errors[index].mean()], abs=0.006)
         source = windows.source(index)
-        assert title == f'CMU mocap: {source.file}, frames {source.start} to {source.start + 19}, sample motion'
+        frames = f'frames {source.start} to {source.start + 19}'
+        assert title == f'CMU mocap: {source.file}, {frames}, sample motion'
 
 
 @pytest.mark.parametrize('sample', [-1, 8])
@@ -105,7 +109,8 @@ def test_scenes_are_the_windows(scored, sample_cmu, sample):
     batch = windows.batch(torch.tensor([index]))
     with torch.inference_mode():
         fused = trained.model(batch.observed, batch.coefficients).fused
-    assert (scene.predicted[:, list(trained.dataset.skeleton.predicted)].reshape(10, -1) == fused[0].numpy()).all()
+    assert (scene.predicted[:, list(trained.dataset.skeleton.predicted)].reshape(10, -1)
+            == fused[0].numpy()).all()
     expected, _ = frame_errors(fused, batch.future_all, trained.dataset.skeleton)
     assert scene.mpjpe == pytest.approx(expected[0].numpy(), rel=1e-5)
     assert scene.name == f'{windows.actions[windows.action_index[index]]}_{index:06d}'
@@ -138,7 +143,8 @@ def test_worst_and_best_are_of_different_recordings(visualise, scored, option, s
 
 def test_random_windows_follow_the_seed_and_the_action(visualise, scored):
     _, windows, _ = scored
-    chosen = [[row[1] for row in visualise('--random', '3', '--seed', seed, '--make', 'viewer')[0]] for seed in ('1', '1', '2')]
+    chosen = [[row[1] for row in visualise('--random', '3', '--seed', seed, '--make', 'viewer')[0]]
+              for seed in ('1', '1', '2')]
     assert chosen[0] == chosen[1] != chosen[2]
     for option in ('--random', '--worst', '--best'):
         rows, _ = visualise(option, '2', '--action', 'running', '--make', 'viewer')
@@ -147,12 +153,13 @@ def test_random_windows_follow_the_seed_and_the_action(visualise, scored):
 
 def test_no_more_windows_than_there_are():
     starts = torch.tensor([0, 3, 5, 12, 20])
-    windows = Windows(('a',), torch.zeros(40, 3), starts, torch.zeros(5, dtype=torch.long), 2, 3, torch.arange(3),
-                      torch.zeros(1, 2), [(0, 'file')])
+    windows = Windows(('a',), torch.zeros(40, 3), starts, torch.zeros(5, dtype=torch.long), 2, 3,
+                      torch.arange(3), torch.zeros(1, 2), [(0, 'file')])
     errors = torch.tensor([1.0, 5.0, 2.0, 3.0, 3.0])
     assert choose(errors, windows, 9, worst=True) == [1, 3, 4]
     assert choose(errors, windows, 9, worst=False) == [0, 2, 3, 4]
-    assert choose(errors, windows, 2, worst=True, allowed=torch.tensor([True, False, True, True, False])) == [3, 2]
+    assert choose(errors, windows, 2, worst=True,
+                  allowed=torch.tensor([True, False, True, True, False])) == [3, 2]
 
 
 def test_every_picture_is_written(visualise, tmp_path):
@@ -161,10 +168,12 @@ def test_every_picture_is_written(visualise, tmp_path):
 
     rows, written = visualise('--worst', '2', '--fps', '20')
     names = {path.name for path in written}
-    assert {path.name for path in (tmp_path / 'out').iterdir()} == names and all(path.stat().st_size for path in written)
+    assert {path.name for path in (tmp_path / 'out').iterdir()} == names
+    assert all(path.stat().st_size for path in written)
     stems = {f'{title.split("/")[1]}_{index:06d}' for title, index, _ in rows}
     endings = ['strip.png', 'error.png', 'joints.png', 'motion.gif'] + ['motion.mp4'] * bool(ffmpeg())
-    assert len(stems) == 2 and names == {f'{stem}_{ending}' for stem in stems for ending in endings} | {'viewer.html'}
+    assert len(stems) == 2 and names == {f'{stem}_{ending}' for stem in stems
+                                         for ending in endings} | {'viewer.html'}
     for path in written:
         if path.suffix in ('.png', '.gif'):
             with Image.open(path) as picture:
@@ -183,7 +192,8 @@ def test_other_datasets(dataset, visualise, tmp_path, request):
 
 
 def test_a_checkpoint_file_and_its_own_folder(run, sample_cmu, capsys):
-    given = [str(run / 'ckpt_best.pth.tar'), '--data_dir', str(sample_cmu), '--window', '0', '--make', 'viewer']
+    given = [str(run / 'ckpt_best.pth.tar'), '--data_dir', str(sample_cmu), '--window', '0', '--make',
+             'viewer']
     assert run_tool(main, given) == 0
     assert f'written: {run / "pictures" / "viewer.html"}' in capsys.readouterr().out
 
@@ -191,7 +201,8 @@ def test_a_checkpoint_file_and_its_own_folder(run, sample_cmu, capsys):
 def test_pictures_of_a_released_run_are_ignored_by_git():
     if not (PROJECT / '.git').exists() or not shutil.which('git'):
         pytest.skip('not in a clone, or git is not installed')
-    paths = ['checkpoint/cmu_short/pictures/viewer.html', 'checkpoint/cmu_long/pictures/a_strip.png', 'pictures/a.png']
+    paths = ['checkpoint/cmu_short/pictures/viewer.html', 'checkpoint/cmu_long/pictures/a_strip.png',
+             'pictures/a.png']
     ignored = subprocess.run(['git', '-C', PROJECT, 'check-ignore', *paths, 'docs/pictures/strip.png'],
                              capture_output=True, text=True, check=False)
     assert ignored.stdout.split() == paths
@@ -209,7 +220,8 @@ BAD = {
     'not allowed with argument': ['{run}', '--data_dir', '{data}', '--worst', '1', '--best', '1'],
     '0 is below 1': ['{run}', '--data_dir', '{data}', '--worst', '0'],
     'invalid choice': ['{run}', '--data_dir', '{data}', '--worst', '1', '--make', 'film'],
-    'File exists': ['{run}', '--data_dir', '{data}', '--window', '0', '--make', 'viewer', '--out', '{tmp}/broken.pth.tar'],
+    'File exists': ['{run}', '--data_dir', '{data}', '--window', '0', '--make', 'viewer', '--out',
+                    '{tmp}/broken.pth.tar'],
 }
 
 
@@ -229,9 +241,10 @@ def test_what_cannot_be_used_is_one_line(problem, run, sample_cmu, tmp_path, cap
 def test_without_matplotlib_the_page_is_made_and_the_rest_refused(run, sample_cmu, tmp_path):
     """In a process of its own, which cannot import matplotlib."""
     script = ('import sys; sys.modules["matplotlib"] = None; sys.path.insert(0, sys.argv.pop(1)); '
-              'from tools.visualise import main; from utils.common.cli import run_tool; sys.exit(run_tool(main, sys.argv[1:]))')
-    command = [sys.executable, '-c', script, str(PROJECT), str(run), '--data_dir', str(sample_cmu), '--window', '0', '--out',
-               str(tmp_path / 'out')]
+              'from tools.visualise import main; from utils.common.cli import run_tool; '
+              'sys.exit(run_tool(main, sys.argv[1:]))')
+    command = [sys.executable, '-c', script, str(PROJECT), str(run), '--data_dir', str(sample_cmu),
+               '--window', '0', '--out', str(tmp_path / 'out')]
     refused = subprocess.run(command, capture_output=True, text=True, check=False)
     assert refused.returncode == 2 and refused.stderr.startswith('error: pictures need matplotlib')
     assert len(refused.stderr.splitlines()) == 1 and not (tmp_path / 'out').exists()
@@ -244,12 +257,14 @@ def test_predict_draws_a_persons_own_motion(run, sample_cmu, tmp_path, capsys):
     pytest.importorskip('matplotlib', reason='matplotlib is not installed')
     motion = sample_cmu / 'cmu_mocap/test/walking/walking_1.txt'
     arguments = [str(run / 'ckpt_best.pth.tar'), str(motion), '--last', '100']
-    assert run_tool(tools.predict.main, [*arguments, '--out', str(tmp_path / 'f.npy'), '--pictures', str(tmp_path / 'own')]) == 0
+    assert run_tool(tools.predict.main,
+                    [*arguments, '--out', str(tmp_path / 'f.npy'), '--pictures', str(tmp_path / 'own')]) == 0
     said = capsys.readouterr().out
     names = {path.name for path in (tmp_path / 'own').iterdir()}
     assert {'viewer.html', 'walking_1_strip.png', 'walking_1_error.png', 'walking_1_motion.gif'} <= names
     assert all(f'written: {tmp_path / "own" / name}' in said for name in names)
-    held = json.loads((tmp_path / 'own' / 'viewer.html').read_text().split('id="content">')[1].split('</script>')[0])
+    page = (tmp_path / 'own' / 'viewer.html').read_text()
+    held = json.loads(page.split('id="content">')[1].split('</script>')[0])
     scene, = held['scenes']
     assert np.array(scene['predicted']) == pytest.approx(np.load(tmp_path / 'f.npy'), rel=1e-6)
     assert scene['title'] == 'walking_1.txt, after frame 100, true mm'

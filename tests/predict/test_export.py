@@ -20,14 +20,16 @@ from utils.predict.stream import Stream
 from utils.predict.trained import checkpoint_path, load_trained
 
 needs_onnx = pytest.mark.skipif(any(exported.find_spec(name) is None for name in export.ONNX_LIBRARIES),
-                                reason='onnx, onnxscript or onnxruntime is not installed (requirements-export.txt)')
+                                reason='onnx, onnxscript or onnxruntime is not installed '
+                                       '(requirements-export.txt)')
 
 
 @pytest.fixture(scope='module')
 def checkpoint(tmp_path_factory):
     path = save_checkpoint(tmp_path_factory.mktemp('run') / 'ckpt_best.pth.tar', 'cmu')
     state = torch.load(path)
-    torch.save(state | {'options': state['options'] | {'skip_rate': 1}}, path)  # which reading windows asks for
+    # Reading windows asks for it.
+    torch.save(state | {'options': state['options'] | {'skip_rate': 1}}, path)
     return path
 
 
@@ -52,7 +54,8 @@ def check(run, trained):
         observed = export.poses(trained, batch, seed=batch + 100)
         with torch.inference_mode():
             expected = trained.model(observed).fused
-        assert (expected - observed[:, -1:]).abs().mean() > 1  # it predicts motion, so a held pose would be noticed
+        # It predicts motion, so a held pose would be noticed.
+        assert (expected - observed[:, -1:]).abs().mean() > 1
         predicted = run(observed.numpy())
         assert predicted.shape == (batch, SIZES['output_n'], CMU.node_n)
         np.testing.assert_allclose(predicted, expected.numpy(), atol=0.02)
@@ -64,7 +67,8 @@ def test_pt2_is_the_network(written, trained):
     torch.export.load(written / 'net.pt2', extra_files=extra)
     about = json.loads(extra['ksof.json'])
     assert about['joints'][0] == CMU.joints[CMU.predicted[0]] and len(about['joints']) == 25
-    assert about['mm_scale_to_true'] == CMU.mm_scale_to_true and about['frames_per_second'] == pytest.approx(60)
+    assert about['mm_scale_to_true'] == CMU.mm_scale_to_true
+    assert about['frames_per_second'] == pytest.approx(60)
 
 
 @needs_onnx
@@ -202,12 +206,14 @@ def test_the_network_itself_stays_as_it_was(trained):
 
 def test_a_wrong_graph_is_noticed(checkpoint, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(export, 'export_program', lambda trained: None)
-    monkeypatch.setitem(KINDS, '.pt2', (lambda path, *_: path.touch(), lambda path: lambda observed: 0 * observed[:, :6]))
+    monkeypatch.setitem(KINDS, '.pt2',
+                        (lambda path, *_: path.touch(), lambda path: lambda observed: 0 * observed[:, :6]))
     assert run_tool(main, [str(checkpoint), '--out', str(tmp_path / 'net.pt2')]) == 2
     assert 'off the network on random poses: do not use it' in capsys.readouterr().err
 
 
-@pytest.mark.parametrize('out, expected', [('net.pb', 'write .pt2 or .onnx'), ('nowhere/net.pt2', 'no folder')])
+@pytest.mark.parametrize('out, expected',
+                         [('net.pb', 'write .pt2 or .onnx'), ('nowhere/net.pt2', 'no folder')])
 def test_what_cannot_be_written_is_refused(checkpoint, tmp_path, capsys, out, expected):
     assert run_tool(main, [str(checkpoint), '--out', str(tmp_path / out)]) == 2
     error = capsys.readouterr().err
@@ -218,4 +224,5 @@ def test_what_cannot_be_written_is_refused(checkpoint, tmp_path, capsys, out, ex
 def test_missing_libraries_are_named(checkpoint, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(export, 'ONNX_LIBRARIES', ('onnx_that_is_not_there',))
     assert run_tool(main, [str(checkpoint), '--out', str(tmp_path / 'net.onnx')]) == 2
-    assert capsys.readouterr().err == ('error: .onnx needs onnx_that_is_not_there: pip install -r requirements-export.txt\n')
+    assert capsys.readouterr().err == ('error: .onnx needs onnx_that_is_not_there: pip install -r '
+                                       'requirements-export.txt\n')

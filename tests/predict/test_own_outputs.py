@@ -1,4 +1,4 @@
-"""What comes out of a prediction for one's own motion: BVH, many moments, many files, farther than the model, in Python."""
+"""What comes out for one's own motion: BVH, many moments, many files, farther than the model, in Python."""
 import csv
 from pathlib import Path
 
@@ -60,17 +60,18 @@ def test_the_three_lines_take_every_type(checkpoint):
         assert np.allclose(predictor(same, fps=30, units='m'), expected, atol=0.01)
     other = smpl_positions(1, seed=9)
     batch = np.stack([positions, other])
-    for same in (batch, batch.tolist(), torch.from_numpy(batch), batch.reshape(2, 30, -1), [positions, other]):
+    for same in (batch, batch.tolist(), torch.from_numpy(batch), batch.reshape(2, 30, -1),
+                 [positions, other]):
         futures = predictor(same, fps=30, units='m')
         assert futures.shape == (2, 6, 38, 3) and np.allclose(futures[0], expected, atol=0.01)
         assert np.allclose(futures[1], predictor(other, fps=30, units='m'), atol=0.01)
 
 
 @pytest.mark.parametrize('positions, said', [
-    ([], 'positions of shape (0,)'), ('walk', 'positions must be numbers'), ([[1, 2], [3]], 'positions must be numbers'),
-    (None, 'positions must be numbers'), (np.zeros((0, 30, 24, 3)), 'an empty batch'),
-    (np.zeros((30, 24, 2)), 'positions of shape'), (np.full((30, 24, 3), np.nan), 'finite numbers'),
-    (np.zeros((1, 24, 3)), '2 or more frames'),
+    ([], 'positions of shape (0,)'), ('walk', 'positions must be numbers'),
+    ([[1, 2], [3]], 'positions must be numbers'), (None, 'positions must be numbers'),
+    (np.zeros((0, 30, 24, 3)), 'an empty batch'), (np.zeros((30, 24, 2)), 'positions of shape'),
+    (np.full((30, 24, 3), np.nan), 'finite numbers'), (np.zeros((1, 24, 3)), '2 or more frames'),
     (np.ones((30, 5, 3)), '5 joints: a cmu model takes its own 38'),
 ])
 def test_what_does_not_fit_is_said_in_one_line(predictor, positions, said):
@@ -118,7 +119,8 @@ def test_lengths_of_the_prediction_are_the_persons_own(predictor):
     ankle, knee = CMU.joints.index('LeftFoot'), CMU.joints.index('LeftLeg')
     predicted, observed = (np.linalg.norm(poses[:, ankle] - poses[:, knee], axis=-1)
                            for poses in (forecast.future, forecast.observed))
-    assert shin.std() < 1e-6 and observed == pytest.approx(shin[0], rel=0.01) and abs(predicted[0] / shin[0] - 1) < 0.2
+    assert shin.std() < 1e-6 and observed == pytest.approx(shin[0], rel=0.01)
+    assert abs(predicted[0] / shin[0] - 1) < 0.2
 
 
 # BVH out
@@ -149,11 +151,13 @@ def test_every_slides_over_a_recording(checkpoint, predictor, tmp_path, capsys):
     positions = some_positions('cmu', 60, fps=60)
     np.save(tmp_path / 'a.npy', positions)
     words = [str(checkpoint), str(tmp_path / 'a.npy'), '--fps', '60', '--units', 'mm', '--every', '10']
-    assert run_tool(main, [*words, '--out', str(tmp_path / 'f.npy'), '--out', str(tmp_path / 'f.csv'), '--pictures',
-                           str(tmp_path / 'pictures')]) == 0
+    assert run_tool(main,
+                    [*words, '--out', str(tmp_path / 'f.npy'), '--out', str(tmp_path / 'f.csv'), '--pictures',
+                     str(tmp_path / 'pictures')]) == 0
     said = capsys.readouterr().out
     lasts = list(range(9, 60, 10))
-    assert f'predicted from {len(lasts)} moments, after frames 9 to 59; of 5 the recording has the whole future' in said
+    assert (f'predicted from {len(lasts)} moments, after frames 9 to 59; of 5 the recording has the whole '
+            'future' in said)
     futures = np.load(tmp_path / 'f.npy')
     assert np.allclose(futures[2], predictor(positions, fps=60, units='mm', last=29), atol=1e-9)
     rows = list(csv.DictReader((tmp_path / 'f.csv').open()))
@@ -174,7 +178,8 @@ def test_several_files_and_a_folder(checkpoint, tmp_path, capsys):
     np.save(recordings / 'b.npy', some_positions('cmu', 30, fps=60, seed=4))
     (recordings / '._a.npy').write_bytes(b'\0')
     (recordings / 'notes.md').write_text('not a recording')
-    words = [str(checkpoint), str(recordings), '--fps', '60', '--units', 'mm', '--out', str(tmp_path / 'future.npy')]
+    words = [str(checkpoint), str(recordings), '--fps', '60', '--units', 'mm', '--out',
+             str(tmp_path / 'future.npy')]
     assert run_tool(main, words) == 0
     assert sorted(path.name for path in tmp_path.glob('*.npy')) == ['a_future.npy', 'b_future.npy']
     assert not np.allclose(np.load(tmp_path / 'a_future.npy'), np.load(tmp_path / 'b_future.npy'))
@@ -183,9 +188,11 @@ def test_several_files_and_a_folder(checkpoint, tmp_path, capsys):
     assert run_tool(main, words) == 2
     said = capsys.readouterr().err
     assert 'c.npy: ' in said and '1 of 3 recordings could not be predicted' in said.splitlines()[-1]
-    assert run_tool(main, [*words, str(recordings / 'a.npy')]) == 2 and 'two recordings of one name' in capsys.readouterr().err
+    assert run_tool(main, [*words, str(recordings / 'a.npy')]) == 2
+    assert 'two recordings of one name' in capsys.readouterr().err
     (tmp_path / 'empty').mkdir()
-    assert run_tool(main, [str(checkpoint), str(tmp_path / 'empty')]) == 2 and 'holds no recording' in capsys.readouterr().err
+    assert run_tool(main, [str(checkpoint), str(tmp_path / 'empty')]) == 2
+    assert 'holds no recording' in capsys.readouterr().err
 
 
 def test_farther_than_the_model(checkpoint, predictor, tmp_path, capsys):
@@ -212,9 +219,12 @@ def test_invented_motion_needs_no_file(dataset, tmp_path, capsys):
     assert motion.known.all() and len(motion.body) / motion.fps == pytest.approx(4)
     words = [str(checkpoint), '--invented', 'walking', '--last', '90']
     assert run_tool(main, [*words, '--out', str(tmp_path / 'look.html')]) == 0
-    assert f'written: {tmp_path / "look.html"}' in capsys.readouterr().out and '<html' in (tmp_path / 'look.html').read_text()
-    assert run_tool(main, [str(checkpoint), '--invented', 'flying']) == 2 and 'no such action' in capsys.readouterr().err
-    assert run_tool(main, [str(checkpoint)]) == 2 and 'name a MOTION, or --invented' in capsys.readouterr().err
+    assert f'written: {tmp_path / "look.html"}' in capsys.readouterr().out
+    assert '<html' in (tmp_path / 'look.html').read_text()
+    assert run_tool(main, [str(checkpoint), '--invented', 'flying']) == 2
+    assert 'no such action' in capsys.readouterr().err
+    assert run_tool(main, [str(checkpoint)]) == 2
+    assert 'name a MOTION, or --invented' in capsys.readouterr().err
 
 
 def test_notes_are_printed(checkpoint, tmp_path, capsys):

@@ -1,4 +1,4 @@
-"""Prediction for a person's own motion: every kind of file, frame rates, units, frames of reference, and refusals."""
+"""Prediction for a person's own motion: kinds of files, frame rates, units, frames of reference, refusals."""
 import csv
 import shutil
 import subprocess
@@ -53,7 +53,8 @@ def files(tmp_path_factory):
     rows = benchmark_rows(read_amc(folder / '98_01.amc', read_asf(folder / '98.asf')))
     np.savetxt(folder / 'motion.txt', rows, fmt='%.9g', delimiter=',')
     (folder / 'motion.bvh').write_text(bvh_text(rows[1:]))
-    (folder / 'other.bvh').write_text(bvh_text(rows[1:], 'XZY').replace('Xposition Yposition', 'Xposition  Yposition'))
+    text = bvh_text(rows[1:], 'XZY')
+    (folder / 'other.bvh').write_text(text.replace('Xposition Yposition', 'Xposition  Yposition'))
     np.save(folder / 'motion.npy', world_positions(rows[1:]) / 1000)
     return folder
 
@@ -66,8 +67,8 @@ def test_prediction_is_the_engines_own(predictor, files, tmp_path):
     file = tmp_path / 'test/walking/walking_1.txt'
     file.parent.mkdir(parents=True)
     shutil.copy(files / 'motion.txt', file)
-    windows = build_windows(DATASET, tmp_path, 'test', input_n=10, output_n=6, dct_n=8, skip_rate=1, test_sample_num=-1,
-                            device=torch.device('cpu'))
+    windows = build_windows(DATASET, tmp_path, 'test', input_n=10, output_n=6, dct_n=8, skip_rate=1,
+                            test_sample_num=-1, device=torch.device('cpu'))
     for index in (0, 3, len(windows) - 1):
         batch, source = windows.batch(torch.tensor([index])), windows.source(index)
         with torch.inference_mode():
@@ -76,7 +77,8 @@ def test_prediction_is_the_engines_own(predictor, files, tmp_path):
         forecast = predictor.forecast(motion, last=2 * (source.start + 9))
         predicted = forecast.future[:, list(CMU.predicted)].reshape(6, -1)
         assert np.abs(predicted / SCALE - expected).max() < 0.02
-        assert np.abs(predicted / SCALE - batch.observed[0, -1].numpy()).max() > 1  # and it does predict something
+        # And it does predict something.
+        assert np.abs(predicted / SCALE - batch.observed[0, -1].numpy()).max() > 1
         assert np.abs(forecast.truth / SCALE - batch.future_all[0].view(6, 38, 3).numpy()).max() < 0.01
         assert forecast.future_ms == pytest.approx([1000 / 60 * k for k in range(1, 7)])
         assert forecast.observed_ms == pytest.approx([1000 / 60 * k for k in range(-9, 1)])
@@ -86,7 +88,8 @@ def test_prediction_is_the_engines_own(predictor, files, tmp_path):
 
 def test_every_kind_of_file_gives_the_same_prediction(predictor, files):
     expected = predictor.forecast(read_motion(files / 'motion.txt', 'cmu'))
-    for name, options in {'98_01.amc': {}, 'motion.bvh': {}, 'other.bvh': {}, 'motion.npy': {'fps': 120, 'units': 'm'}}.items():
+    for name, options in {'98_01.amc': {}, 'motion.bvh': {}, 'other.bvh': {},
+                          'motion.npy': {'fps': 120, 'units': 'm'}}.items():
         forecast = predictor.forecast(read_motion(files / name, 'cmu', **options))
         assert np.abs(forecast.observed - expected.observed).max() < 0.01, name
         assert np.abs(forecast.future - expected.future).max() < 0.02, name
@@ -144,7 +147,8 @@ def test_where_and_how_the_person_stands_does_not_matter(checkpoints, dataset):
     skeleton = DATASETS[dataset].skeleton
     body = some_positions(dataset, 30, fps=predictor.fps)
     expected = predictor.forecast(motion_of_positions(body, dataset, fps=predictor.fps, units='mm'))
-    turn = Rotation.from_euler('yx', np.stack([np.linspace(0, 170, 30), np.linspace(-20, 30, 30)], -1), degrees=True).as_matrix()
+    turn = Rotation.from_euler('yx', np.stack([np.linspace(0, 170, 30), np.linspace(-20, 30, 30)], -1),
+                               degrees=True).as_matrix()
     walk = np.linspace([0, 900, 0], [700, 950, 2000], 30)
     world = np.einsum('fij,fpj->fpi', turn, body) + walk[:, None]
     motion = motion_of_positions(world, dataset, fps=predictor.fps, units='mm')
@@ -181,8 +185,9 @@ def test_input_is_left_as_it_is(predictor):
 
 
 def test_command_writes_npy_and_csv(checkpoints, files, tmp_path):
-    done = subprocess.run([sys.executable, 'tools/predict.py', checkpoints['cmu'], files / '98_01.amc', '--last', '24', '--out',
-                           tmp_path / 'future.csv', '--out', tmp_path / 'future.npy'],
+    done = subprocess.run([sys.executable, 'tools/predict.py', checkpoints['cmu'], files / '98_01.amc',
+                           '--last', '24', '--out', tmp_path / 'future.csv', '--out',
+                           tmp_path / 'future.npy'],
                           cwd=PROJECT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert '16.7 to 100.0 ms ahead' in done.stdout and 'mean error in true mm at 17 ms' in done.stdout
@@ -193,7 +198,8 @@ def test_command_writes_npy_and_csv(checkpoints, files, tmp_path):
     table = np.array(rows[1:], dtype=float)
     assert np.abs(table[:, 0] - 1000 / 60 * np.arange(1, 7)).max() < 1e-3
     assert np.abs(table[:, 1:] - future.reshape(6, -1)).max() < 1e-3
-    expected = load_predictor(checkpoints['cmu']).forecast(read_motion(files / '98_01.amc', 'cmu'), last=24).future
+    expected = load_predictor(checkpoints['cmu']).forecast(read_motion(files / '98_01.amc', 'cmu'),
+                                                           last=24).future
     assert np.array_equal(future, expected)
 
 
@@ -252,12 +258,14 @@ NPY = ['--fps', '60', '--units', 'mm']
     (known('motion.txt'), ['--out', 'nowhere/future.npy'], 'no folder nowhere'),
     (spoiled('motion.txt', ',', ',x'), [], 'line 1'),
     (spoiled('98_01.amc', 'head ', 'heat '), [], 'heat: the skeleton has no such bone'),
-    (spoiled('motion.bvh', 'JOINT LeftLeg', 'JOINT LeftTibia'), [], 'left_knee not found with the names of CMU, Mixamo,'),
+    (spoiled('motion.bvh', 'JOINT LeftLeg', 'JOINT LeftTibia'), [],
+     'left_knee not found with the names of CMU, Mixamo,'),
     (spoiled('motion.bvh', 'OFFSET 2.5972 -7.13576 0', 'OFFSET 0 0 0'), [],
      'left_hip and left_knee are at one place: the bone between them has no length'),
     (spoiled('motion.bvh', 'Zrotation', 'Wrotation'), [], 'line 5: CHANNELS'),
     (spoiled('motion.bvh', 'Frames: 41', 'Frames: 42'), [], 'cut off: 41 frames of the 42'),
-    (spoiled('motion.bvh', 'Frame Time: 0.0083333\n', 'Frame Time: 0.0083333\n1 '), [], 'values, expected 96'),
+    (spoiled('motion.bvh', 'Frame Time: 0.0083333\n', 'Frame Time: 0.0083333\n1 '), [],
+     'values, expected 96'),
     (spoiled('motion.bvh', 'HIERARCHY', 'HELLO'), [], 'line 1: HELLO'),
 ])
 def test_what_cannot_fit_is_one_line(checkpoints, files, tmp_path, capsys, make, arguments, problem):
@@ -293,6 +301,7 @@ def test_real_trial_and_benchmark_file_give_the_same_prediction(real_cmu, predic
     if not (real_cmu / 'asf').is_dir():
         pytest.skip('the raw trial 14_12 is not on this machine')
     trial = predictor.forecast(read_motion(real_cmu / 'asf/14_12.amc', 'cmu'), last=1000, world=True)
-    file = predictor.forecast(read_motion(real_cmu / 'cmu_mocap/test/washwindow/washwindow_1.txt', 'cmu'), last=1001, world=True)
+    file = predictor.forecast(read_motion(real_cmu / 'cmu_mocap/test/washwindow/washwindow_1.txt', 'cmu'),
+                              last=1001, world=True)
     for part in ('observed', 'future', 'truth'):
         assert np.abs(getattr(trial, part) - getattr(file, part)).max() < 0.05

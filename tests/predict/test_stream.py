@@ -29,7 +29,8 @@ def body(predictor):
 @torch.inference_mode()
 def batch_prediction(predictor, body):
     """The predicted joints' futures after every frame that has enough before it, all windows in one batch."""
-    seen = torch.from_numpy(body / predictor.skeleton.mm_scale_to_true).float()[:, list(predictor.skeleton.predicted)].flatten(1)
+    joints, scale = list(predictor.skeleton.predicted), predictor.skeleton.mm_scale_to_true
+    seen = torch.from_numpy(body / scale).float()[:, joints].flatten(1)
     windows = seen.unfold(0, predictor.input_n, 1).transpose(1, 2)  # (W, T_in, N)
     return predictor.model(windows).fused.unflatten(-1, (-1, 3)).numpy() * predictor.skeleton.mm_scale_to_true
 
@@ -48,7 +49,8 @@ def test_a_stream_is_the_batch_at_every_frame(predictor, body):
         np.testing.assert_allclose(future[:, chosen], window, atol=0.02)
         np.testing.assert_array_equal(future[:, chosen], same)
         observed = body[frame + 1 - predictor.input_n : frame + 1] / predictor.skeleton.mm_scale_to_true
-        np.testing.assert_array_equal(future, predictor.predict(observed) * predictor.skeleton.mm_scale_to_true)
+        np.testing.assert_array_equal(future,
+                                      predictor.predict(observed) * predictor.skeleton.mm_scale_to_true)
 
 
 def test_reset_forgets_everything(predictor, body):
@@ -88,8 +90,8 @@ def test_wrong_frames_are_refused_and_change_nothing(predictor, body):
     gap = body[12].copy()
     gap[3, 1] = np.nan
     for wrong, expected in [(body[12][:-2], 'a frame of shape'), (body[12].ravel(), 'a frame of shape'),
-                            (body[12:14], 'a frame of shape'), (gap, 'finite'), (body[12].astype(str), 'finite'),
-                            (body[12][chosen], 'reset first')]:
+                            (body[12:14], 'a frame of shape'), (gap, 'finite'),
+                            (body[12].astype(str), 'finite'), (body[12][chosen], 'reset first')]:
         with pytest.raises(InputError, match=expected):
             stream.push(wrong)
     clean = Stream(predictor)

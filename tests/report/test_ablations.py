@@ -52,8 +52,8 @@ def test_without_gates_the_paths_count_whole(observed):
     # gates of one half at first, and no correction yet
     assert torch.allclose(both[True].fuse(path, path), path)
     assert torch.allclose(both[False].fuse(path, path), 2 * path)
-    assert sum('gate' in name for name in both[False].state_dict()) == 0 < sum('gate' in name
-                                                                               for name in both[True].state_dict())
+    gates = {gated: sum('gate' in name for name in both[gated].state_dict()) for gated in both}
+    assert gates[False] == 0 < gates[True]
 
 
 def test_without_its_residual_the_fusion_is_all_there_is(observed):
@@ -86,7 +86,8 @@ def test_fixed_loss_weights_stay(observed):
         optimiser = torch.optim.Adam([*model.parameters(), *criterion.parameters()], lr=0.01)
         criterion(model(observed), observed[:, 2:]).total.backward()
         optimiser.step()
-        assert [torch.equal(*pair) for pair in zip(before, criterion.parameters(), strict=True)] == [not learned] * 2
+        assert [torch.equal(*pair)
+                for pair in zip(before, criterion.parameters(), strict=True)] == [not learned] * 2
 
 
 @pytest.mark.parametrize('part', PARTS)
@@ -113,7 +114,7 @@ def test_a_run_can_leave_the_test_split_unread(no_test, command, tmp_path, capsy
 
 
 def test_epochs_tell_how_predictions_move(command, tmp_path, monkeypatch):
-    """The acceleration columns against a computation of their own, on what the network predicts for validation."""
+    """The acceleration columns against an own computation, on what the network predicts for validation."""
     seen = []
     monkeypatch.setattr(utils.run, 'train', lambda training: (train(training), seen.append(training)))
     assert command('--epoch', '1', '--no_test') == 0
@@ -173,7 +174,8 @@ def test_the_table_of_changes_and_a_second_call_that_trains_nothing(compare, tmp
             assert row[column] == f'{statistics.mean(float(entry[key]) for entry in best):.2f}'
         errors[name] = statistics.mean(float(entry['validation']) for entry in best)
         assert row['against unchanged'] == f'{100 * (errors[name] / errors["unchanged"] - 1):+.1f}%'
-    assert int(rows['d_model_x2']['parameters'].replace(',', '')) > int(rows['unchanged']['parameters'].replace(',', ''))
+    parameters = {name: int(row['parameters'].replace(',', '')) for name, row in rows.items()}
+    assert parameters['d_model_x2'] > parameters['unchanged']
     assert rows['unchanged']['seed 0'] != rows['unchanged']['seed 1']
 
     monkeypatch.setattr(utils.run, 'main', None)  # would train
@@ -219,7 +221,10 @@ def test_a_run_that_fails_does_not_stop_the_others(compare, tmp_path, monkeypatc
 
 
 def test_changes_are_option_words_that_the_main_takes():
-    """Each differs from the command's own settings, with the paper's training or with the recipe, and no two are the same."""
+    """Each differs from the command's own settings, with the paper's training or with the recipe.
+
+    No two are the same.
+    """
     useless = set(ablate.CHANGES)
     for recipe in ([], ['--recipe', 'short']):
         words = ['--data_dir', 'DATA', '--output_n', '10', '--d_model', '4', '--epoch', '8', *recipe]

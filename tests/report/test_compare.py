@@ -1,4 +1,4 @@
-"""tools/compare.py: averages over shared actions, what sets runs apart, refusals, sizes, speeds and the picture."""
+"""tools/compare.py: averages over shared actions, what sets runs apart, refusals, sizes, speeds, picture."""
 import csv
 import json
 import statistics
@@ -53,7 +53,10 @@ def make_run(tmp_path):
 
 @pytest.fixture
 def compare(capsys, tmp_path, monkeypatch):
-    """Run the tool; returns exit code, compare.md and messages. The terminal shows the same numbers, in 80 columns."""
+    """Run the tool; returns exit code, compare.md and messages.
+
+    The terminal shows the same numbers, in 80 columns.
+    """
     monkeypatch.setenv('COLUMNS', '80')
     draw = tools.compare.draw
 
@@ -82,7 +85,8 @@ def published_mean(method, actions, label):
     with TABLE.open(newline='') as file:
         return statistics.mean(float(row['mpjpe_mm']) for row in csv.DictReader(file)
                                if row['dataset'] == 'cmu'
-                               and row['method'] == method and row['action'] in actions and row['label_ms'] == str(label))
+                               and row['method'] == method and row['action'] in actions
+                               and row['label_ms'] == str(label))
 
 
 def test_averages_are_over_the_actions_that_all_runs_have(compare, make_run):
@@ -199,7 +203,8 @@ def test_the_picture_and_the_page(compare, make_run, tmp_path, monkeypatch):
     picture = imread(out / 'compare.png')
     assert picture.shape[:2] == (1200, 1500)
     for colour in ((0, 0x72, 0xB2), (0xD5, 0x5E, 0)):
-        assert (abs(picture[..., :3] - torch.tensor(colour).numpy() / 255).max(-1) < 0.01).sum() > 500, 'a run is not drawn'
+        assert (abs(picture[..., :3] - torch.tensor(colour).numpy() / 255).max(-1)
+                < 0.01).sum() > 500, 'a run is not drawn'
     monkeypatch.setitem(sys.modules, 'matplotlib', None)
     monkeypatch.delitem(sys.modules, 'utils.report.comparison_plot')
     code, text, log = compare(*runs, '--out', tmp_path / 'plain')
@@ -213,7 +218,8 @@ def test_the_picture_names_every_row_without_overlap(make_run):
     from utils.report.comparison import load_runs
     from utils.report.comparison_plot import comparison_figure
 
-    figure = comparison_figure(load_runs([make_run('a', output_n=25), make_run('a much longer name of a run', offset=5)]), [])
+    figure = comparison_figure(load_runs([make_run('a', output_n=25),
+                                          make_run('a much longer name of a run', offset=5)]), [])
     renderer = FigureCanvasAgg(figure).get_renderer()
     figure.draw(renderer)
     names = [text.get_text() for text in figure.legends[0].get_texts()]
@@ -235,8 +241,8 @@ def make_scored(make_run):
         errors = (20 + own.random((2 * windows, 10)) + shift).astype(np.float32)
         start = np.tile(np.arange(windows), 2)
         files = np.array([f'test/{one}/{one}_1.txt' for one in cmu.ACTIONS])
-        of_windows = WindowErrors('cmu', 10, errors, errors, np.ones(2 * windows, np.float32), start, action, action,
-                                  files, np.zeros(8, int), np.array(cmu.ACTIONS))._replace(**changes)
+        of_windows = WindowErrors('cmu', 10, errors, errors, np.ones(2 * windows, np.float32), start, action,
+                                  action, files, np.zeros(8, int), np.array(cmu.ACTIONS))._replace(**changes)
         results = read_results(folder / 'results.json')
         write_all(replace(results, windows={'walking': windows, 'soccer': windows}), folder, of_windows)
         return folder

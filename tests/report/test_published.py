@@ -91,7 +91,10 @@ def test_the_last_epoch_stands_beside_the_best_test_epoch_over_the_same_six_acti
 
 
 def test_means_over_labels_agree_with_the_table_they_were_printed_in():
-    """MotionDEQ's table gives PGBIG 33.54, which PGBIG's own errors give too: so the labels are inferred rightly."""
+    """MotionDEQ's table gives PGBIG 33.54, which PGBIG's own errors give too.
+
+    So the labels are inferred rightly.
+    """
     rows, _ = published_rows('cmu', list(DATASETS['cmu'].actions), whole_set=True)
     by_method = defaultdict(list)
     for row in rows:

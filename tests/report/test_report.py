@@ -83,7 +83,8 @@ def test_the_three_files(tmp_path):
     shown = write_all(results, tmp_path)
     assert (tmp_path / 'results.md').read_text() == markdown(results)
     assert numbers(shown) == numbers(markdown(results))
-    assert (tmp_path / 'test_8_eval.csv').read_text().splitlines()[1].startswith('walking,0.0000,1.0000,2.0000')
+    row = (tmp_path / 'test_8_eval.csv').read_text().splitlines()[1]
+    assert row.startswith('walking,0.0000,1.0000,2.0000')
     content = json_dict(results)
     assert content['missing_actions'] == [action for action in ACTIONS if action != 'walking']
     assert content['true_ms'][:2] == pytest.approx([16.67, 33.33]) and content['label_ms'][:2] == [40, 80]
@@ -101,7 +102,10 @@ def test_synthetic_motion_is_called_that_once_and_compares_with_nothing_publishe
 
 
 def moving():
-    """Made-up results of all methods with made-up motion: every table as in `made_up`, each with numbers of its own."""
+    """Made-up results of all methods with made-up motion.
+
+    Every table is as in `made_up`, each with numbers of its own.
+    """
     results = made_up()
     table = results.methods['KSOF']
 
@@ -124,7 +128,8 @@ def test_the_table_of_motion():
     for name, factor in (('acceleration error: KSOF', 0), ('acceleration error: constant velocity', 2),
                          ('bone-length error: KSOF', 10), ('bone-length error: zero velocity', 11)):
         assert cells(text, name) == [f'{factor * error:.2f}' for error in expected]
-    assert '25 predicted joints in mm per frame squared (frames are 16.7 ms apart), length error of 25 bones in mm:' in text
+    assert ('25 predicted joints in mm per frame squared (frames are 16.7 ms apart), '
+            'length error of 25 bones in mm:' in text)
     means = [f'{name} {39.5 * factor:.2f} ({35 * factor:.2f})'  # of frames 0 to 9, and of frame 0
              for name, factor in ((NETWORK, 20), (BASELINES[0], 21), (BASELINES[1], 22), ('truth', 23))]
     assert f'where they join the observed ones: {", ".join(means)}.' in text

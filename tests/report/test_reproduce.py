@@ -1,4 +1,4 @@
-"""tools/reproduce.py: three datasets one after another, resumed, skipped, failed; and the numbers on its page."""
+"""tools/reproduce.py: three datasets one after another, resumed, skipped, failed; the numbers on its page."""
 import csv
 import os
 import signal
@@ -92,7 +92,8 @@ def check_action_tables(page, title, dataset, errors):
     for horizon, labels in horizons.items():
         heading = f'{title}: {horizon} horizon by action'
         if not labels:
-            assert 'A network that predicts 10 frames has none' in page.split(f'### {heading}\n')[1].split('###')[0]
+            assert 'A network that predicts 10 frames has none' in (
+                page.split(f'### {heading}\n')[1].split('###')[0])
             continue
         table = table_of(page, heading)
         assert table[0] == ['action', 'label ms', *labels]
@@ -136,10 +137,12 @@ def test_a_dataset_that_is_not_there_is_skipped(reproduce, tiny, tmp_path):
     data.mkdir()
     code, log = reproduce(data=data)
     assert code == 2
-    assert log.endswith(f'error: {data}: none of the datasets is there; see docs/data.md for where each goes\n')
+    assert log.endswith(f'error: {data}: none of the datasets is there; see docs/data.md for '
+                        'where each goes\n')
     (data / '3dpw').symlink_to(tiny / '3dpw')
     code, log = reproduce(data=data)
-    assert code == 0 and 'Human3.6M is skipped: --data_dir' in log and 'CMU mocap is skipped: --data_dir' in log, log
+    skipped = 'Human3.6M is skipped: --data_dir' in log and 'CMU mocap is skipped: --data_dir' in log
+    assert code == 0 and skipped, log
     page = (tmp_path / 'runs' / 'reproduce.md').read_text()
     assert page.count(f'Nothing here: not in {data}.') == 2
     assert '## Synthetic motion in the layout of 3DPW' in page
@@ -182,7 +185,8 @@ def test_earlier_runs_that_do_not_fit_are_refused(reproduce, tiny, tmp_path):
     assert code == 2 and 'was made with --epoch 1, this command says 2' in log
     code, log = reproduce('--only', '3dpw', '--lr_now', '0.1')
     assert code == 2 and 'was made with --lr_now 0.001, this command says 0.1' in log
-    # The same files without the marker pass for recordings: their run has another name, and a sample run there is refused.
+    # The same files without the marker pass for recordings.
+    # Their run has another name, and a run on synthetic motion is refused there.
     recorded = tmp_path / 'recorded'
     recorded.mkdir()
     sequences = recorded / 'sequenceFiles'
@@ -194,12 +198,15 @@ def test_earlier_runs_that_do_not_fit_are_refused(reproduce, tiny, tmp_path):
 
 
 PAPER = {  # the README of the paper's repository
-    'h36m': '--num_gcn 4 --dct_n 15 --input_n 10 --output_n 10 --skip_rate 1 --batch_size 32 --test_batch_size 64 --node_n 66 '
-            '--cuda_idx cuda:0 --d_model 16 --lr_now 0.0005 --epoch 100 --test_sample_num -1',
-    'cmu': '--num_gcn 4 --dct_n 15 --input_n 10 --output_n 25 --skip_rate 1 --batch_size 16 --test_batch_size 32 --node_n 75 '
-           '--cuda_idx cuda:0 --d_model 16 --lr_now 0.005 --epoch 100 --test_sample_num -1',
-    '3dpw': '--num_gcn 4 --dct_n 15 --input_n 10 --output_n 30 --skip_rate 1 --batch_size 32 --test_batch_size 64 --node_n 69 '
-            '--cuda_idx cuda:0 --d_model 16 --lr_now 0.001 --epoch 100 --test_sample_num -1',
+    'h36m': '--num_gcn 4 --dct_n 15 --input_n 10 --output_n 10 --skip_rate 1 --batch_size 32 '
+            '--test_batch_size 64 --node_n 66 --cuda_idx cuda:0 --d_model 16 --lr_now 0.0005 --epoch 100 '
+            '--test_sample_num -1',
+    'cmu': '--num_gcn 4 --dct_n 15 --input_n 10 --output_n 25 --skip_rate 1 --batch_size 16 '
+           '--test_batch_size 32 --node_n 75 --cuda_idx cuda:0 --d_model 16 --lr_now 0.005 --epoch 100 '
+           '--test_sample_num -1',
+    '3dpw': '--num_gcn 4 --dct_n 15 --input_n 10 --output_n 30 --skip_rate 1 --batch_size 32 '
+            '--test_batch_size 64 --node_n 69 --cuda_idx cuda:0 --d_model 16 --lr_now 0.001 --epoch 100 '
+            '--test_sample_num -1',
 }
 
 

@@ -35,10 +35,10 @@ from utils.train.optimizer import (
 )
 from utils.train.state import TrainState, epoch_start
 
-SMALL = '--d_model 1 --num_gcn 1 --dct_n 8 --output_n 10 --skip_rate 4 --batch_size 18 --test_batch_size 64 ' \
-    '--cuda_idx cpu --lr_now 0.01'
-CHANGED = '--epoch 3 --warmup_steps 5 --clip_norm 0.5 --dropout 0.3 --mirror 0.5 --reverse 0.5 --stretch 0.3 ' \
-    '--shift 10'
+SMALL = ('--d_model 1 --num_gcn 1 --dct_n 8 --output_n 10 --skip_rate 4 --batch_size 18 '
+         '--test_batch_size 64 --cuda_idx cpu --lr_now 0.01')
+CHANGED = ('--epoch 3 --warmup_steps 5 --clip_norm 0.5 --dropout 0.3 --mirror 0.5 --reverse 0.5 '
+           '--stretch 0.3 --shift 10')
 DRAWN = '--epoch 2 --warmup_steps 0 --clip_norm 1e6 --optimizer adamw --weight_decay 0.5 --balance 1 ' \
     '--average 0.5 --symmetry average --no_test'
 GIVEN = [5.0, 3.0, 4.0]  # the validation errors of CHANGED, mm
@@ -322,7 +322,8 @@ def test_a_step_that_is_not_finite_changes_no_weight_and_no_statistics(bad):
                                lr_end=1.0, amp=False, clip_norm=1.0, skip_bad_steps=1)
     optimizer = build_optimizer(model, criterion, settings)
     lr_scheduler = build_lr_scheduler(optimizer, settings, steps_per_epoch=9)
-    state = TrainState(model, model, criterion, optimizer, lr_scheduler, None, epoch_start(torch.device('cpu')))
+    state = TrainState(model, model, criterion, optimizer, lr_scheduler, None,
+                       epoch_start(torch.device('cpu')))
     observed, future = torch.randn(8, 10, 6).cumsum(1), torch.randn(8, 5, 6)
 
     def tensors():

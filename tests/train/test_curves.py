@@ -31,10 +31,11 @@ def history(epochs):
     entries = []
     for epoch in range(1, epochs + 1):
         error = 9 + 30 / epoch
-        entries.append({'epoch': epoch, 'lr': 0.005 * (1 + math.cos(math.pi * epoch / epochs)) / 2, 'total': 2 * error,
-                        'fused': error, 'temporal': 1.2 * error, 'spatial': 1.1 * error, 'jps': 2 + 1 / epoch,
-                        'a': 5 - 0.01 * epoch, 'b': 26 - 0.1 * epoch, 'windows_per_s': 300.0,
-                        'validation': 1.1 * error + 0.02 * epoch + rng.random(), 'seconds': 60.0})
+        entries.append({'epoch': epoch, 'lr': 0.005 * (1 + math.cos(math.pi * epoch / epochs)) / 2,
+                        'total': 2 * error, 'fused': error, 'temporal': 1.2 * error, 'spatial': 1.1 * error,
+                        'jps': 2 + 1 / epoch, 'a': 5 - 0.01 * epoch, 'b': 26 - 0.1 * epoch,
+                        'windows_per_s': 300.0, 'validation': 1.1 * error + 0.02 * epoch + rng.random(),
+                        'seconds': 60.0})
     return entries
 
 
@@ -54,7 +55,8 @@ def test_curves_of_any_length_can_be_read(epochs, tmp_path, figures):
     star = lines[f'best: {best["validation"]:.2f} mm, epoch {best["epoch"]}']
     assert star.get_xydata().tolist() == [[best['epoch'], best['validation']]]
     assert errors.get_ylim()[0] < best['validation'] < errors.get_ylim()[1]
-    assert len(figures[0].axes) == 4 and figures[0].axes[3].lines[0].get_ydata() == pytest.approx([e['lr'] for e in entries])
+    assert len(figures[0].axes) == 4
+    assert figures[0].axes[3].lines[0].get_ydata() == pytest.approx([e['lr'] for e in entries])
 
 
 def test_curves_follow_each_epoch(tmp_path, figures, monkeypatch):
@@ -95,8 +97,9 @@ def test_what_cannot_be_written_is_said_once(tmp_path, monkeypatch, without):
     assert said == [f'{tmp_path / "gone"}: no more curves.png in this run: No such file or directory']
 
 
-@pytest.mark.parametrize('error', [TypeError('Descriptors cannot be created directly'), RuntimeError('no\nreason'),
-                                   ValueError('usetex')])
+@pytest.mark.parametrize('error',
+                         [TypeError('Descriptors cannot be created directly'), RuntimeError('no\nreason'),
+                          ValueError('usetex')])
 def test_whatever_a_library_raises_is_said_once(error, tmp_path, monkeypatch):
     said = []
     monkeypatch.setattr('utils.train.curves.log.warning', lambda form, *values: said.append(form % values))
@@ -124,7 +127,8 @@ def test_curves_are_drawn_whatever_mplbackend_and_matplotlibrc_say(tmp_path, mon
 
 
 def test_tensorboard_has_every_epoch_once(tmp_path):
-    events = pytest.importorskip('tensorboard.backend.event_processing.event_accumulator', reason='tensorboard is not installed')
+    events = pytest.importorskip('tensorboard.backend.event_processing.event_accumulator',
+                                 reason='tensorboard is not installed')
     entries = history(4)
     first = Curves(tmp_path)
     for epoch in (1, 2, 3):

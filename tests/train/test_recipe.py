@@ -1,4 +1,4 @@
-"""What goes beyond the paper: drawn windows, averaged weights, supervised velocities, and the recipe that bundles them."""
+"""What goes beyond the paper: drawn windows, averaged weights, supervised velocities, and their recipe."""
 import csv
 import os
 import signal
@@ -25,11 +25,14 @@ def settings(*more):
 
 
 def test_a_recipe_is_other_defaults_which_options_may_override():
-    plain, recipe, changed = settings(), settings('--recipe', 'accurate'), settings('--recipe', 'accurate', '--mirror', '0.1')
+    plain, recipe = settings(), settings('--recipe', 'accurate')
+    changed = settings('--recipe', 'accurate', '--mirror', '0.1')
     differing = {name for name in plain if plain[name] != recipe[name]}
     assert differing == {*RECIPES['accurate'], 'recipe', 'exp'}
-    assert all(plain[name] in (0, 'off') for name in RECIPES['accurate'])  # the paper's command line has none of it
-    assert {name for name in recipe if recipe[name] != changed[name]} == {'mirror'} and changed['mirror'] == 0.1
+    # The paper's command line has none of it.
+    assert all(plain[name] in (0, 'off') for name in RECIPES['accurate'])
+    assert {name for name in recipe if recipe[name] != changed[name]} == {'mirror'}
+    assert changed['mirror'] == 0.1
 
 
 def test_velocities_are_supervised_beside_the_paper_s_terms():
@@ -73,7 +76,10 @@ def test_all_of_it_again_is_the_same_run(command, tmp_path):
 
 
 def test_the_average_is_what_is_scored_and_it_is_an_average(command, tmp_path, monkeypatch):
-    """After one step the average is the weights; later it is the recursion that its decay says, which grows to its value."""
+    """After one step the average is the weights; later it is the recursion that its decay says.
+
+    The decay grows to its value.
+    """
     trail, train_step = [], engine.train_step
 
     def recorded(state, *arguments, **options):
@@ -113,7 +119,8 @@ def test_a_stop_in_an_epoch_leaves_no_trace_with_all_of_it(command, tmp_path, mo
     assert [row['validation'] for row in rows[0]] == [row['validation'] for row in rows[1]]
 
 
-@pytest.mark.parametrize('words', [['--mirror', '1.5'], ['--reverse', '2'], ['--average', '1'], ['--recipe', 'best']])
+@pytest.mark.parametrize('words',
+                         [['--mirror', '1.5'], ['--reverse', '2'], ['--average', '1'], ['--recipe', 'best']])
 def test_what_cannot_be_meant_is_refused(words, command, capsys):
     assert command(*words) == 2
     assert words[0] in capsys.readouterr().err
@@ -129,7 +136,8 @@ def test_a_run_goes_on_with_the_same_recipe_only(command, capsys):
 
 def test_what_earlier_versions_did_is_what_the_defaults_mean():
     defaults = settings()
-    assert completed({}) == {name: defaults[name] for name in OLDER} | {'wiring': 'inner'} and len(OLDER) == 16
+    assert completed({}) == {name: defaults[name] for name in OLDER} | {'wiring': 'inner'}
+    assert len(OLDER) == 16
 
 
 def test_a_checkpoint_from_before_these_settings_is_one_without_them(command, tmp_path, capsys):

@@ -1,4 +1,4 @@
-"""A run's folder: how it is found, whose it is, what may be written there, and what a checkpoint knows of itself."""
+"""A run's folder: how it is found, whose it is, what may be written, what a checkpoint knows of itself."""
 import json
 import logging
 import os
@@ -21,8 +21,8 @@ from utils.data.dataset import find_root
 from utils.data.synthetic import files as synthetic
 from utils.run import best_of, check_owner, find_start, main
 
-SHORT = ['--d_model', '1', '--num_gcn', '1', '--output_n', '10', '--skip_rate', '40', '--batch_size', '8', '--epoch', '1',
-         '--cuda_idx', 'cpu', '--warmup_steps', '3']
+SHORT = ['--d_model', '1', '--num_gcn', '1', '--output_n', '10', '--skip_rate', '40', '--batch_size', '8',
+         '--epoch', '1', '--cuda_idx', 'cpu', '--warmup_steps', '3']
 
 
 @pytest.fixture(scope='module')
@@ -98,8 +98,9 @@ def test_a_wrong_name_lists_the_runs_and_leaves_nothing(words, here):
     assert sorted(here.rglob('*')) == before
 
 
-@pytest.mark.parametrize('name, said', [('.', 'the folder that you stand in'), ('checkpoint', 'which holds the runs'),
-                                        ('..', 'or above it'), ('group', r'holds other runs \(inner\)')])
+@pytest.mark.parametrize('name, said',
+                         [('.', 'the folder that you stand in'), ('checkpoint', 'which holds the runs'),
+                          ('..', 'or above it'), ('group', r'holds other runs \(inner\)')])
 def test_a_folder_that_is_not_one_run_s_is_refused(name, said, here):
     shutil.copytree(here / 'checkpoint' / 'done', here / 'group' / 'inner')
     before = content(here)
@@ -119,7 +120,8 @@ def test_any_sign_of_a_run_is_moved_aside(sign, here, caplog):
     run_folder.start_run(folder, {'epoch': 3}, 'id').release()
     assert (here / 'checkpoint' / 'new.1' / sign).read_text() == 'kept'
     about = run_folder.read_about(folder)
-    assert about['options'] == {'epoch': 3} and about['run_id'] == 'id' and about['started'].endswith('+00:00')
+    assert about['options'] == {'epoch': 3} and about['run_id'] == 'id'
+    assert about['started'].endswith('+00:00')
     assert 'now moved to' in caplog.text
     assert ('a released run' in caplog.text) == (sign == checkpoint.BEST)
 
@@ -146,7 +148,8 @@ def test_tables_of_another_run_are_refused_and_go_beside_their_checkpoint(here):
     assert start_of('--is_eval', '--ckpt', best).folder == other
     assert start_of('--is_eval', '--ckpt', best, '--exp', 'tables').folder == here / 'checkpoint' / 'tables'
     shutil.copytree(other, here / 'copy')
-    assert start_of('--is_eval', '--ckpt', best, '--exp', './copy').path == other / checkpoint.BEST, 'the same run'
+    same = start_of('--is_eval', '--ckpt', best, '--exp', './copy').path
+    assert same == other / checkpoint.BEST, 'the same run'
 
 
 def test_results_say_which_checkpoint_was_scored(here, data, capsys):
@@ -175,7 +178,8 @@ def test_an_evaluation_does_not_write_into_a_new_run_of_the_same_name(here, data
 
     monkeypatch.setattr(utils.run, 'score_methods', slowly)
     before = content(run)
-    assert main(DATASET, DEFAULTS, ['--data_dir', str(data), '--cuda_idx', 'cpu', '--is_eval', '--exp', 'done']) == 2
+    assert main(DATASET, DEFAULTS,
+                ['--data_dir', str(data), '--cuda_idx', 'cpu', '--is_eval', '--exp', 'done']) == 2
     assert 'another run has taken this folder meanwhile' in capsys.readouterr().err
     assert list(content(run)) == [next(path for path in content(run) if path.name == 'options.json')]
     assert content(here / 'checkpoint' / 'done.1') == before
@@ -186,7 +190,8 @@ def test_writers_of_tables_take_turns(here, monkeypatch):
     quick = run_folder.FileLock
     monkeypatch.setattr(run_folder, 'FileLock', lambda path, timeout: quick(path, timeout=0))
     with run_folder.tables_lock(run):
-        with pytest.raises(InputError, match='another process has been writing tables'), run_folder.tables_lock(run):
+        said = 'another process has been writing tables'
+        with pytest.raises(InputError, match=said), run_folder.tables_lock(run):
             pass
         with pytest.raises(InputError, match='another process'):
             run_folder.start_run(run, {}, 'id')
@@ -201,7 +206,8 @@ def test_going_on_elsewhere_takes_the_best_epoch_along_and_moves_what_is_there(h
     for name in (checkpoint.LAST, checkpoint.BEST):
         rewrite(other / name, run_id='another')
     before = content(other)
-    words = ['--data_dir', str(data), *SHORT, '--no_test', '--exp', 'other', '--is_load', '--ckpt', str(done / checkpoint.LAST)]
+    words = ['--data_dir', str(data), *SHORT, '--no_test', '--exp', 'other', '--is_load', '--ckpt',
+             str(done / checkpoint.LAST)]
     assert main(DATASET, DEFAULTS, words) == 0
     assert content(here / 'checkpoint' / 'other.1') == before and 'now moved to' in caplog.text
     first, last = (checkpoint.load(other / name) for name in (checkpoint.BEST, checkpoint.LAST))
@@ -239,7 +245,8 @@ def test_a_failed_resume_leaves_nothing_behind(here, data, capsys):
     before, folders = content(here), sorted(here.rglob('*'))
     last = str(here / 'checkpoint' / 'done' / checkpoint.LAST)
     words = ['--data_dir', str(data), *SHORT, '--exp', 'new', '--is_load']
-    for more in ([], ['--ckpt', last, '--seed', '7'], ['--ckpt', last, '--num_gcn', '2', '--skip_rate', '41']):
+    for more in ([], ['--ckpt', last, '--seed', '7'],
+                 ['--ckpt', last, '--num_gcn', '2', '--skip_rate', '41']):
         assert main(DATASET, DEFAULTS, [*words, *more]) == 2
     said = capsys.readouterr().err
     assert 'was made with --num_gcn 1, this command says 2; with --skip_rate 40, this command says 41' in said
@@ -280,34 +287,42 @@ def test_the_shape_is_the_checkpoint_s_and_all_differences_are_named(here):
     assert [start.settings[name] for name in ('d_model', 'num_gcn', 'output_n')] == [1, 1, 10]
     assert start.settings['test_batch_size'] == DEFAULTS['test_batch_size']
     with pytest.raises(InputError) as refused:
-        start_of('--is_eval', '--exp', 'done', '--output_n', '25', '--d_model', '1', '--dct_n', '35', '--recipe', 'accurate')
-    assert str(refused.value).endswith('was made with --output_n 10, this command says 25; with --dct_n 15, this command '
-                                       'says 35; with --symmetry off, this command says average')
+        start_of('--is_eval', '--exp', 'done', '--output_n', '25', '--d_model', '1', '--dct_n', '35',
+                 '--recipe', 'accurate')
+    assert str(refused.value).endswith('was made with --output_n 10, this command says 25; with --dct_n 15, '
+                                       'this command says 35; with --symmetry off, this command says average')
     with pytest.raises(InputError, match='was made with dataset 3dpw, this command says cmu'):
         rewrite(here / 'checkpoint' / 'done' / checkpoint.BEST,
-                options=checkpoint.load(here / 'checkpoint' / 'done' / checkpoint.LAST)['options'] | {'dataset': '3dpw'})
+                options=checkpoint.load(here / 'checkpoint' / 'done' / checkpoint.LAST)['options']
+                | {'dataset': '3dpw'})
         start_of('--is_eval', '--exp', 'done')
 
 
 def test_a_run_starts_from_the_weights_of_another(here, data, capsys, monkeypatch):
-    words = ['--data_dir', str(data), '--no_test', '--cuda_idx', 'cpu', '--skip_rate', '40', '--epoch', '1', '--lr_now', '0']
+    words = ['--data_dir', str(data), '--no_test', '--cuda_idx', 'cpu', '--skip_rate', '40', '--epoch', '1',
+             '--lr_now', '0']
     assert main(DATASET, DEFAULTS, [*words, '--init', 'done', '--seed', '9', '--exp', 'tuned']) == 0
     tuned, done = here / 'checkpoint' / 'tuned', here / 'checkpoint' / 'done'
     before, after = (weights(folder, checkpoint.BEST) for folder in (done, tuned))
-    learned = [name for name in before if not name.startswith('loss.') and 'running_' not in name and 'tracked' not in name]
-    assert learned and all(torch.equal(before[name], after[name]) for name in learned), 'a rate of 0 changes none'
+    learned = [name for name in before if not name.startswith('loss.') and 'running_' not in name
+               and 'tracked' not in name]
+    changed = [name for name in learned if not torch.equal(before[name], after[name])]
+    assert learned and not changed, 'a rate of 0 changes none'
     state = checkpoint.load(tuned / checkpoint.LAST)
-    assert state['options']['seed'] == 9 and state['options']['lr_now'] == 0 and state['options']['d_model'] == 1
+    assert state['options']['seed'] == 9 and state['options']['lr_now'] == 0
+    assert state['options']['d_model'] == 1
     assert state['run_id'] != checkpoint.load(done / checkpoint.LAST)['run_id'] and len(state['history']) == 1
     # The same command goes on, also where the weights that it began with are gone.
     shutil.rmtree(done)
-    assert main(DATASET, DEFAULTS, [*words, '--init', 'done', '--seed', '9', '--exp', 'tuned', '--is_load']) == 0
+    assert main(DATASET, DEFAULTS,
+                [*words, '--init', 'done', '--seed', '9', '--exp', 'tuned', '--is_load']) == 0
 
 
 def test_what_does_not_fit_is_refused_by_name(here, data, capsys):
     words = ['--data_dir', str(data), '--init', 'done', '--exp', 'tuned', '--cuda_idx', 'cpu']
     assert main(DATASET, DEFAULTS, [*words, '--num_gcn', '2', '--d_model', '2']) == 2
-    assert ('does not fit: it was made with --num_gcn 1, this command says 2, --d_model 1, this command says 2'
+    assert ('does not fit: it was made with --num_gcn 1, this command says 2, '
+            '--d_model 1, this command says 2'
             in capsys.readouterr().err)
     assert not (here / 'checkpoint' / 'tuned').exists()
     assert start_of('--init', 'done', '--symmetry', 'average').settings['symmetry'] == 'average'
@@ -315,14 +330,16 @@ def test_what_does_not_fit_is_refused_by_name(here, data, capsys):
 
 
 def test_the_revision_is_this_repository_s(monkeypatch, tmp_path):
-    assert environment.git_revision() != 'unknown: not a git checkout' or not (environment.PROJECT / '.git').exists()
+    is_checkout = (environment.PROJECT / '.git').exists()
+    assert environment.git_revision() != 'unknown: not a git checkout' or not is_checkout
     inner = environment.PROJECT / 'utils'
     monkeypatch.setattr(environment, 'PROJECT', inner)
     assert environment.git_revision() == 'unknown: not a git checkout'
 
 
-@pytest.mark.parametrize('word, option', [('--epochs', '--epoch'), ('--lr', '--lr_now'), ('--batch-size', '--batch_size'),
-                                          ('--gpu', '--cuda_idx'), ('--outputn', '--output_n'), ('--resume', '--is_load')])
+@pytest.mark.parametrize('word, option',
+                         [('--epochs', '--epoch'), ('--lr', '--lr_now'), ('--batch-size', '--batch_size'),
+                          ('--gpu', '--cuda_idx'), ('--outputn', '--output_n'), ('--resume', '--is_load')])
 def test_names_of_other_projects_are_answered(word, option):
     with pytest.raises(InputError, match=f'did you mean {option}[?]'):
         parse('cmu', 'CMU mocap', DEFAULTS, node_n=75, argv=['--data_dir', 'x', word, '3'])
@@ -335,5 +352,6 @@ def test_options_that_a_command_names():
     words = ['--data_dir', 'x', '--recipe', 'short', '--mirror', '0.1', '--is_eval']
     named = given_options('cmu', 'CMU mocap', DEFAULTS, words)
     assert named['mirror'] == 0.1 and named['symmetry'] == 'average' and named['is_eval'] is True
-    assert 'output_n' not in named and isinstance(parse('cmu', 'CMU mocap', DEFAULTS, node_n=75, argv=words), Namespace)
+    assert 'output_n' not in named and isinstance(parse('cmu', 'CMU mocap', DEFAULTS, node_n=75, argv=words),
+                                                  Namespace)
     assert os.fspath(run_folder.RUNS)

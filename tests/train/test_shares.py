@@ -24,7 +24,8 @@ def test_shares_are_the_norms_of_the_addends_gradients_and_leave_no_trace():
     state = torch.get_rng_state()
     shares = gradient_shares(model, criterion, given)
     assert torch.equal(state, torch.get_rng_state())
-    assert all(torch.equal(before[name], value) for name, value in (model.state_dict() | criterion.state_dict()).items())
+    assert all(torch.equal(before[name], value)
+               for name, value in (model.state_dict() | criterion.state_dict()).items())
     assert all(parameter.grad is None for parameter in model.parameters()) and criterion.training
 
     norms = {}
@@ -32,7 +33,8 @@ def test_shares_are_the_norms_of_the_addends_gradients_and_leave_no_trace():
         model.zero_grad()
         means = criterion.eval().means(model(given.observed, given.coefficients), given.future)
         criterion.addends(means)[name].backward()
-        norms[f'share_{name}'] = torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None]).norm().item()
+        norms[f'share_{name}'] = torch.cat([p.grad.flatten() for p in model.parameters()
+                                            if p.grad is not None]).norm().item()
     whole = sum(norms.values())
     assert shares.keys() == norms.keys() and abs(sum(shares.values()) - 1) < 1e-6
     for name, norm in norms.items():

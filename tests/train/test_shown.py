@@ -111,8 +111,8 @@ def test_the_widest_epoch_line_has_110_columns():
     entry = {'fused': 123.45, 'temporal': 234.56, 'spatial': 345.67, 'validation': 456.78, 'seconds': 3600.0}
     history = [entry | {'epoch': epoch} for epoch in range(1, 1000)]
     line = epoch_line(history, 1050, history[3])
-    assert line.startswith('epoch 999/1050  fused 123.5 mm, K-TCN 235, S-GCN 346  validation 456.8, best 456.8  '
-                           'done in 2.1 d, ')
+    assert line.startswith('epoch 999/1050  fused 123.5 mm, K-TCN 235, S-GCN 346  validation 456.8, best '
+                           '456.8  done in 2.1 d, ')
     assert len(line) <= 110
     assert epoch_line(history, 999, history[3]).endswith('  trained in 41.6 d')
 
@@ -154,4 +154,5 @@ def test_a_signal_that_nohup_ignores_stays_ignored(monkeypatch):
 
 
 def test_training_errors_read_as_the_history_names_them():
-    assert training_errors({'fused': 41.234, 'temporal': 44.14, 'spatial': 143.6}) == 'fused 41.23 mm, K-TCN 44.1, S-GCN 144'
+    assert training_errors({'fused': 41.234, 'temporal': 44.14,
+                            'spatial': 143.6}) == 'fused 41.23 mm, K-TCN 44.1, S-GCN 144'
