@@ -134,8 +134,8 @@ def caveats(first: Setting, second: Setting, pairs: Pairs) -> list[str]:
         lines.append('The runs of a setting are drawn too, so the interval holds their spread, which two or '
                      'three runs show only roughly.')
     if sum(units.values()) < FEW_UNITS:
-        lines.append(f'Only {sum(units.values())} recordings or blocks were there to draw from: the interval is '
-                     'too narrow, so take a difference near its end for none.')
+        lines.append(f'Only {sum(units.values())} recordings or blocks were there to draw from: the interval '
+                     'is too narrow, so take a difference near its end for none.')
     if alone := [action for action, count in units.items() if count == 1]:
         lines.append(f'Of {", ".join(alone)} there is only one window, which stays as it is in every draw.')
     left = {len(errors.start) for setting in (first, second) for errors in setting.errors}
