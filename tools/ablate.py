@@ -174,8 +174,8 @@ def blocks(runs: Path, seeds: Sequence[int]) -> list[Block]:
                       f'{100 * share:.1f}%'])
     return ['Validation MPJPE in mm over all predicted frames, at the best epoch of each seed; acceleration '
             'error and the prediction\'s own mean acceleration, in mm per frame squared; error of the '
-            'bones\' lengths, in mm; the share of JPS in the norms of the loss terms\' gradients. Means of the '
-            'seeds.',
+            'bones\' lengths, in mm; the share of JPS in the norms of the loss terms\' gradients. Means of '
+            'the seeds.',
             Table(cells)]
 
 
