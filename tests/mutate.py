@@ -27,7 +27,8 @@ from mutations import CHANGES
 PROJECT = Path(__file__).resolve().parents[1]
 BUILD, SCORING = 'tests/test_build.py', 'tests/evaluate/test_scoring.py'
 CHOICES, RECIPE, RUN = (f'tests/train/test_{name}.py' for name in ('choices', 'recipe', 'run'))
-CHOICES_OF_EPOCHS = f'{CHOICES}::test_the_best_epoch_is_that_of_the_lowest_validation_error_and_not_of_training'
+BEST_EPOCH = (f'{CHOICES}::test_the_best_epoch_is_that_of_the_lowest_validation_error_'
+              'and_not_of_training')
 STOPS = f'{RECIPE}::test_a_stop_in_an_epoch_leaves_no_trace_with_all_of_it'
 ROWS = 'tests/model/test_baseline_rows.py'
 DATA = [f'tests/data/test_{name}.py' for name in ('skeleton', 'kinematics', 'windows', 'augment', 'readers')]
@@ -42,7 +43,7 @@ TESTS = {
     'model/dct.py': model_tests('dct', 'independent', 'pinned'),
     'model/losses.py': model_tests('losses', 'figure', 'pinned'),
     'model/': model_tests('figure', 'model', 'pinned', 'independent'),
-    'utils/train/state.py': [CHOICES_OF_EPOCHS, STOPS, CHOICES, RECIPE, RUN],
+    'utils/train/state.py': [BEST_EPOCH, STOPS, CHOICES, RECIPE, RUN],
     'utils/train/': [CHOICES, 'tests/train/test_shares.py', RECIPE, RUN],
     'utils/run.py': [CHOICES, RECIPE, RUN],
     'utils/build.py': [BUILD, CHOICES, RECIPE, RUN],
