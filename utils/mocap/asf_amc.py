@@ -227,8 +227,7 @@ def check_bone(block: dict[str, list[str]]) -> None:
             raise ValueError(f'the bone that ends here has no {field}')
     if len(block.get('dof', [])) != len(block.get('limits', [])):
         raise ValueError(f'{block["name"][0]} turns about {len(block.get("dof", []))} axes and has limits '
-                         f'for '
-                         f'{len(block.get("limits", []))}')
+                         f'for {len(block.get("limits", []))}')
 
 
 def bone_of(block: dict[str, list[str]]) -> Bone:
@@ -257,8 +256,7 @@ def parent_bone(bone: str) -> str | None:
 
 
 def check_complete(path: Path, bones: dict[str, Bone], blocks: list[dict[str, list[str]]],
-                   parents: dict[str, str],
-                   in_block: bool) -> None:
+                   parents: dict[str, str], in_block: bool) -> None:
     """InputError if a bone is missing, there twice, or not in the hierarchy."""
     for name in JOINT_OF_BONE:
         if name not in bones:

@@ -112,15 +112,13 @@ def motion_of_positions(positions: Any, dataset: str, *, fps: float, units: str,
     if gaps.any():
         frame, joint = np.argwhere(gaps)[0]
         raise InputError(f'frame {frame}: joint {joint} lies at (0, 0, 0), but not in all frames: a gap; '
-                         f'fill gaps in a '
-                         'recording first')
+                         'fill gaps in a recording first')
     own = {joint: array[:, list(columns)].mean(1) for joint, columns in found.items()}
     return motion_of_joints(own, dataset, table=table, fps=fps, units=units, up=up, mirror_x=mirror_x)
 
 
 def motion_of_joints(joints: Joints, dataset: str, *, table: str, fps: float, units: str | None,
-                     up: str | None = None,
-                     mirror_x: bool = False, root: Rotation | None = None,
+                     up: str | None = None, mirror_x: bool = False, root: Rotation | None = None,
                      notes: tuple[str, ...] = ()) -> Motion:
     """Makes a motion of the positions of a body's joints, in the world or root-centred.
 
@@ -186,8 +184,7 @@ def assumed_unit(joints: Joints) -> tuple[str, str]:
     unit = min(UNITS_MM, key=lambda name: abs(np.log(max(size * UNITS_MM[name], 1e-9) / 1000)))
     if not BODY_SIZE_MM[0] <= size * UNITS_MM[unit] <= BODY_SIZE_MM[1]:
         raise InputError(f'the farthest joint is {size:.4g} of its units from the root: a person in no unit '
-                         f'that is known '
-                         f'({", ".join(UNITS_MM)})')
+                         f'that is known ({", ".join(UNITS_MM)})')
     return unit, f'unit {unit} (assumed from the body\'s size; --units says another)'
 
 
@@ -218,8 +215,7 @@ def check_limbs(centred: Joints) -> None:
 
 
 def motion_of_rotations(rotations: np.ndarray, dataset: str, *, root: Rotation, position: np.ndarray,
-                        fps: float,
-                        notes: tuple[str, ...] = (), t_pose: bool = False) -> Motion:
+                        fps: float, notes: tuple[str, ...] = (), t_pose: bool = False) -> Motion:
     """Puts exponential maps (F, J, 3), as the benchmark stores them, on its skeleton; the root's rotation is
     left out.
     """
@@ -228,8 +224,7 @@ def motion_of_rotations(rotations: np.ndarray, dataset: str, *, root: Rotation, 
     rotations[:, 0] = 0
     known = np.ones(len(skeleton.joints), dtype=bool)
     return Motion(joint_positions(rotations, skeleton), None, known, root, position, checked_fps(fps),
-                  MODEL_TABLE[dataset],
-                  notes, t_pose)
+                  MODEL_TABLE[dataset], notes, t_pose)
 
 
 def unit_mm(units: str) -> float:
