@@ -144,13 +144,8 @@ def motion_of_joints(joints: Joints, dataset: str, *, table: str, fps: float, un
     if table == MODEL_TABLE[dataset] and dataset != '3dpw':
         rotation = anchored(centred, dataset, skeleton) or frames
         if root is not None and not mirror_x:
-            literal = turn * root
-            apart = float(np.median(np.rad2deg((literal.inv() * rotation).magnitude())))
-            if apart <= TURNED_PELVIS_DEGREES:
-                rotation = literal
-            else:
-                notes += (f'the pelvis is turned by {apart:.0f} degrees under its root: the hips tell how '
-                          f'the body is turned',)
+            rotation, more = trusted_rotation(turn * root, rotation)
+            notes += more
     names = model_joints(dataset)
     known = np.array([name in centred for name in names])
     recorded = np.stack([centred.get(name, np.zeros_like(centred['pelvis'])) for name in names], axis=1)
@@ -163,6 +158,18 @@ def motion_of_joints(joints: Joints, dataset: str, *, table: str, fps: float, un
                       table, notes)
     return Motion(fitted.body, fitted.person, known, rotation, world['pelvis'], checked_fps(fps), table,
                   notes)
+
+
+def trusted_rotation(root: Rotation, hips: Rotation) -> tuple[Rotation, tuple[str, ...]]:
+    """Returns the body's rotation as its root tells it, and notes; as its hips do where these are far apart.
+
+    root, hips: (F,) each.
+    """
+    apart = float(np.median(np.rad2deg((root.inv() * hips).magnitude())))
+    if apart <= TURNED_PELVIS_DEGREES:
+        return root, ()
+    return hips, (f'the pelvis is turned by {apart:.0f} degrees under its root: the hips tell how the body '
+                  'is turned',)
 
 
 def body_rotations(centred: np.ndarray, dataset: str) -> Rotation:
