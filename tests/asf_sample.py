@@ -2,7 +2,7 @@
 import numpy as np
 
 from utils.data.skeleton import CMU
-from utils.mocap.asf_amc import JOINT_OF_BONE
+from utils.mocap.asf_amc import JOINT_OF_BONE, benchmark_rows, read_amc, read_asf
 
 DOF = {'rx ry rz': 'lfemur rfemur lowerback upperback thorax lowerneck upperneck head lhumerus rhumerus',
        'ry': 'lwrist rwrist', 'rx': 'ltibia rtibia ltoes rtoes lradius rradius lfingers rfingers',
@@ -81,3 +81,12 @@ def write_amc(path, frames: int, seed: int = 0) -> None:
         lines += [' '.join([bone, *(f'{size * np.sin(speed * t + start):.6g}' for size, speed, start in own)])
                   for bone, own in waves.items() if own]
     path.write_text('\n'.join(lines) + '\n')
+
+
+def write_trial(folder, frames: int, asf: str = '98.asf', amc: str = '98_01.amc') -> np.ndarray:
+    """Writes a trial, and motion.txt with the benchmark's rows of it, and returns these."""
+    write_asf(folder / asf)
+    write_amc(folder / amc, frames)
+    rows = benchmark_rows(read_amc(folder / amc, read_asf(folder / asf)))
+    np.savetxt(folder / 'motion.txt', rows, fmt='%.9g', delimiter=',')
+    return rows

@@ -46,14 +46,19 @@ def real_cmu():
     return folder
 
 
-@pytest.fixture(scope='session')
-def sample_cmu(tmp_path_factory):
-    """Dataset root with synthetic CMU recordings; tests only read it."""
+def sample(tmp_path_factory, dataset):
+    """Makes a dataset root with synthetic motion."""
     from utils.data.synthetic.files import write
 
     root = tmp_path_factory.mktemp('sample')
-    write('cmu', root)
+    write(dataset, root)
     return root
+
+
+@pytest.fixture(scope='session')
+def sample_cmu(tmp_path_factory):
+    """Dataset root with synthetic CMU recordings; tests only read it."""
+    return sample(tmp_path_factory, 'cmu')
 
 
 @pytest.fixture(scope='session')
@@ -64,23 +69,17 @@ def sample_h36m(tmp_path_factory):
     """
     from utils.data.synthetic import files as synthetic
 
-    root = tmp_path_factory.mktemp('sample')
     plan = {path: frames if path.startswith('S5/') else 100
             for path, frames in synthetic.plan('h36m').items()}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(synthetic, 'plan', lambda dataset, seed: plan)
-        synthetic.write('h36m', root)
-    return root
+        return sample(tmp_path_factory, 'h36m')
 
 
 @pytest.fixture(scope='session')
 def sample_3dpw(tmp_path_factory):
     """Dataset root with synthetic 3DPW sequences; tests only read it."""
-    from utils.data.synthetic.files import write
-
-    root = tmp_path_factory.mktemp('sample')
-    write('3dpw', root)
-    return root
+    return sample(tmp_path_factory, '3dpw')
 
 
 @pytest.fixture(scope='session')

@@ -6,13 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from asf_sample import write_amc, write_asf
+from asf_sample import write_trial
 from own_motion import bvh_text, save_checkpoint, some_positions
 
 from utils.data import cmu, h36m, threedpw
 from utils.data.synthetic.files import encode
 from utils.evaluate.results import BASELINES, NETWORK, PREDICTED, Results, json_dict
-from utils.mocap.asf_amc import benchmark_rows, read_amc, read_asf
 from utils.mocap.motion_files import read_motion
 from utils.predict.predictor import load_predictor
 from utils.report.comparison import load_run
@@ -29,15 +28,13 @@ def two_people() -> dict:
 
 def write_formats(folder: Path) -> None:
     """A valid file of each name in READ, and the skeleton that the .amc needs."""
-    write_asf(folder / '98.asf')
-    write_amc(folder / '98_01.amc', frames=3)
+    rows = write_trial(folder, frames=3)
     (folder / 'walking_1.txt').write_bytes(four_rows('h36m'))
     (folder / 'walking_2.txt.gz').write_bytes(gzip.compress(four_rows('h36m')))
     (folder / 'running_1.txt').write_bytes(four_rows('cmu'))
     (folder / 'own.txt').write_bytes(four_rows('cmu'))
     (folder / 'scene.pkl').write_bytes(pickle.dumps(two_people(), protocol=2))
     (folder / 'scene_5.pkl').write_bytes(pickle.dumps(two_people(), protocol=5))
-    rows = benchmark_rows(read_amc(folder / '98_01.amc', read_asf(folder / '98.asf')))
     (folder / 'own.bvh').write_text(bvh_text(rows[1:]))
     np.save(folder / 'own.npy', some_positions('cmu', 3, 120))
     save_checkpoint(folder / 'ckpt.pth.tar', 'cmu')

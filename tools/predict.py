@@ -39,12 +39,10 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = tool_parser(__doc__)
     parser.add_argument('checkpoint', metavar='CHECKPOINT', type=Path,
                         help='run folder, its name under checkpoint/, a checkpoint file, or an exported '
-                             '.onnx; of '
-                             'a folder the best epoch is taken')
+                             '.onnx; of a folder the best epoch is taken')
     parser.add_argument('motion', metavar='MOTION', type=Path, nargs='*',
                         help='files or folders of them: .bvh of any humanoid, .npy positions (frames, '
-                             'joints, 3), .amc beside '
-                             'its .asf, or the benchmark\'s .txt')
+                             'joints, 3), .amc beside its .asf, or the benchmark\'s .txt')
     source = parser.add_argument_group('input')
     source.add_argument('--fps', type=float, help='frames per second of MOTION; needed for .npy, else the '
                                                   'file\'s or dataset\'s')
@@ -52,9 +50,8 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
                         help='unit of .npy or .bvh positions, needed for .npy; asf is the '
                                                                  'CMU database\'s own, 56.4 mm')
     source.add_argument('--joints', metavar='TABLE',
-                        help='a CSV file name,joint that says which joint is which, or a built-in '
-                                                          'table (docs/predict.md); without it, found by '
-                                                          'name or number')
+                        help='a CSV file name,joint that says which joint is which, or a built-in table '
+                             '(docs/predict.md); without it, found by name or number')
     source.add_argument('--up', choices=tuple(UP), help='axis of MOTION that points up, where that is not y')
     source.add_argument('--mirror-x', action='store_true', help='the axes of MOTION are left-handed')
     source.add_argument('--asf', metavar='FILE', type=Path, help='skeleton of an .amc that is not beside it')
@@ -71,17 +68,15 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
                              'back')
     result.add_argument('--out', metavar='FILE', type=Path, action='append', default=[],
                         help='write the future here: .csv with time stamps and joint names, .npy (frames, '
-                             'joints, 3), .bvh for '
-                             'animation programs, .html to turn and scrub; of several recordings as '
-                             'NAME_FILE; repeatable')
+                             'joints, 3), .bvh for animation programs, .html to turn and scrub; of several '
+                             'recordings as NAME_FILE; repeatable')
     result.add_argument('--observed', action='store_true',
                         help='put the observed frames before the prediction in --out')
     result.add_argument('--pictures', metavar='DIR', type=Path,
                         help='draw the prediction into this folder: see tools/visualise.py')
     result.add_argument('--world', action='store_true',
                         help='poses where and as the root is in the last observed frame, instead of '
-                             'root-centred in the body\'s '
-                             'frame')
+                             'root-centred in the body\'s frame')
     return parser.parse_intermixed_args(argv)
 
 
@@ -163,8 +158,7 @@ def predict_one(predictor: Predictor, name: Path, motion: Motion, arguments: arg
     if predictor.reaches_t_pose(motion, last):
         print('note: the observed frames reach frame 0, a T-pose that nobody stood in: take a later --last')
     scene = Scene(name.stem, f'{name.name}, after frame {last}, true mm', dataset_named(predictor.dataset),
-                  forecast.observed,
-                  forecast.future, forecast.truth)
+                  forecast.observed, forecast.future, forecast.truth)
     for out in arguments.out:
         path = output_path(out, name, several=several)
         if path.suffix.lower() == PAGE:
@@ -199,8 +193,7 @@ def describe(forecast: Forecast, fps: float) -> None:
           f'{forecast.future_ms[0]:.1f} to {forecast.future_ms[-1]:.1f} ms ahead (true time)')
     if len(forecast.future) > forecast.horizon:
         print(f'note: from {forecast.future_ms[forecast.horizon]:.1f} ms on it is a continuation, predicted '
-              f'from predicted '
-              f'frames; the model\'s own horizon is {forecast.horizon} frames')
+              f'from predicted frames; the model\'s own horizon is {forecast.horizon} frames')
     print(f'by then the joints have moved {moved[-1].mean():.0f} mm on average, {forecast.joints[far]} most: '
           f'{moved[-1, far]:.0f} mm')
     if forecast.errors is not None:
@@ -213,8 +206,7 @@ def describe_sliding(sliding: Sliding, motion: Motion, predictor: Predictor) -> 
     """Prints how many windows there are, and their mean errors where the recording goes on."""
     _, errors, still = errors_over_time(sliding, motion.fps)
     print(f'predicted from {len(sliding.lasts)} moments, after frames {sliding.lasts[0]} to '
-          f'{sliding.lasts[-1]}; of '
-          f'{len(errors)} the recording has the whole future')
+          f'{sliding.lasts[-1]}; of {len(errors)} the recording has the whole future')
     if not len(errors):
         return
     times, horizon = sliding.forecasts[0].future_ms, predictor.output_n

@@ -132,16 +132,30 @@ def find_start(dataset: Dataset, settings: dict[str, Any], given: Settings) -> S
         settings['exp'] = str(folder)
     if not begun:
         return Start(settings, folder)
-    named_shape = [name for name in SHAPE if name in given or name == 'dataset']
-    if settings['is_eval']:
-        if not named:
-            run_folder.require_run(folder, checkpoint.BEST)
-        path = named or folder / checkpoint.BEST
-        saved, digest = checkpoint.load_with_digest(path)
-        shape = shape_of(saved, path)
-        checkpoint.check_settings(shape, settings, named_shape, path)
-        check_owner(folder, path, saved, digest)
-        return Start(settings | shape, folder, path, saved)
+    said = [name for name in SHAPE if name in given or name == 'dataset']
+    return (find_scored if settings['is_eval'] else find_resumed)(settings, said, folder, named)
+
+
+def find_scored(settings: dict[str, Any], said: list[str], folder: Path, named: Path | None) -> Start:
+    """Finds the checkpoint that is evaluated: the named one, or the best of the folder.
+
+    said: the settings of the network's shape that must be the checkpoint's.
+    """
+    if not named:
+        run_folder.require_run(folder, checkpoint.BEST)
+    path = named or folder / checkpoint.BEST
+    saved, digest = checkpoint.load_with_digest(path)
+    shape = shape_of(saved, path)
+    checkpoint.check_settings(shape, settings, said, path)
+    check_owner(folder, path, saved, digest)
+    return Start(settings | shape, folder, path, saved)
+
+
+def find_resumed(settings: dict[str, Any], said: list[str], folder: Path, named: Path | None) -> Start:
+    """Finds the checkpoint that training goes on from, and locks the folder where it goes on there.
+
+    said: see `find_scored`.
+    """
     if not named:
         run_folder.require_run(folder, checkpoint.LAST)
     lock = distributed.on_first(lambda: run_folder.lock_run(folder)) if goes_on_in(folder, named) else None
@@ -150,7 +164,7 @@ def find_start(dataset: Dataset, settings: dict[str, Any], given: Settings) -> S
         shape = shape_of(saved, path)
         with checkpoint.fitting(path):
             theirs = completed(saved['options'])
-        checkpoint.check_settings(theirs, settings, [*named_shape, *TRAINING], path)
+        checkpoint.check_settings(theirs, settings, [*said, *TRAINING], path)
     except BaseException:
         if lock:
             lock.release()

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-from asf_sample import write_amc, write_asf
+from asf_sample import write_amc, write_asf, write_trial
 from own_motion import bvh_text, world_positions
 from torch.distributed.run import get_args_parser
 
@@ -24,7 +24,6 @@ from tools.reproduce import MAINS
 from utils.common import run_folder
 from utils.data.lookup import DATASETS
 from utils.data.synthetic import files as synthetic
-from utils.mocap.asf_amc import benchmark_rows, read_amc, read_asf
 
 DOCUMENTS = [PROJECT / 'README.md', *sorted((PROJECT / 'docs').glob('*.md'))]
 SHORT = ['--epoch', '1', '--skip_rate', '40', '--d_model', '1', '--num_gcn', '1', '--cuda_idx', 'cpu']
@@ -90,10 +89,7 @@ def trained(tiny, tmp_path_factory):
 def recording(tmp_path_factory):
     """A recording of 9 s in every format, by suffix."""
     folder = tmp_path_factory.mktemp('recording')
-    write_asf(folder / 'motion.asf')
-    write_amc(folder / 'motion.amc', frames=1080)
-    rows = benchmark_rows(read_amc(folder / 'motion.amc', read_asf(folder / 'motion.asf')))
-    np.savetxt(folder / 'motion.txt', rows, fmt='%.7g', delimiter=',')
+    rows = write_trial(folder, 1080, asf='motion.asf', amc='motion.amc')
     (folder / 'motion.bvh').write_text(bvh_text(rows[1:121]))
     np.save(folder / 'motion.npy', world_positions(rows[1:121:4]) / 1000)
     return {path.suffix: path for path in folder.iterdir()}

@@ -5,14 +5,14 @@ import shutil
 
 import numpy as np
 import pytest
-from asf_sample import write_amc, write_asf
+from asf_sample import write_amc, write_asf, write_trial
 from own_motion import bvh_text, invented, mixamo_bvh, smpl_positions, videopose_positions
 from scipy.spatial.transform import Rotation
 
 from utils.common.errors import InputError
 from utils.data.skeleton import CMU
 from utils.data.synthetic.body import CMU_BODY
-from utils.mocap.asf_amc import T_POSE, benchmark_rows, read_amc, read_asf
+from utils.mocap.asf_amc import T_POSE, read_asf
 from utils.mocap.bvh import read_bvh
 from utils.mocap.cmu_trials import trial_paths
 from utils.mocap.motion import motion_of_positions
@@ -23,11 +23,7 @@ from utils.mocap.motion_files import read_motion
 def trial(tmp_path_factory):
     """98_01.amc beside 98.asf, and the benchmark's rows of them."""
     folder = tmp_path_factory.mktemp('trial')
-    write_asf(folder / '98.asf')
-    write_amc(folder / '98_01.amc', frames=41)
-    rows = benchmark_rows(read_amc(folder / '98_01.amc', read_asf(folder / '98.asf')))
-    np.savetxt(folder / 'rows.txt', rows, fmt='%.9g', delimiter=',')
-    return folder, rows
+    return folder, write_trial(folder, frames=41)
 
 
 def noted(motion, words):
@@ -39,7 +35,7 @@ def noted(motion, words):
 def test_an_assumed_rate_is_called_assumed(trial, tmp_path):
     folder, rows = trial
     (tmp_path / 'a.bvh').write_text(bvh_text(rows))
-    for path in (folder / '98_01.amc', folder / 'rows.txt', tmp_path / 'a.bvh'):
+    for path in (folder / '98_01.amc', folder / 'motion.txt', tmp_path / 'a.bvh'):
         motion = read_motion(path, 'cmu')
         assert motion.fps == pytest.approx(120, abs=0.01) and noted(motion, '120 fps (assumed'), path
         assert not noted(read_motion(path, 'cmu', fps=60), 'assumed:'), path
@@ -251,7 +247,7 @@ def test_frame_numbers_that_jump_are_a_gap(trial, tmp_path):
 
 def test_a_t_pose_in_row_0_is_known(trial, tmp_path):
     folder, rows = trial
-    assert read_motion(folder / 'rows.txt', 'cmu').t_pose
+    assert read_motion(folder / 'motion.txt', 'cmu').t_pose
     assert not read_motion(folder / '98_01.amc', 'cmu').t_pose
     assert set(T_POSE) <= set(CMU.joints)
     rest = rows.copy()

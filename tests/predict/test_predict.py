@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from asf_sample import write_amc, write_asf
+from asf_sample import write_trial
 from own_motion import bvh_text, save_checkpoint, some_positions, world_positions
 from scipy.spatial.transform import Rotation
 
@@ -20,7 +20,6 @@ from utils.data.kinematics import joint_positions
 from utils.data.lookup import DATASETS
 from utils.data.skeleton import CMU, H36M
 from utils.data.windows import build_windows
-from utils.mocap.asf_amc import benchmark_rows, read_amc, read_asf
 from utils.mocap.motion import motion_of_positions
 from utils.mocap.motion_files import read_motion
 from utils.predict.predictor import load_predictor
@@ -42,25 +41,16 @@ def predictor(checkpoints):
     return load_predictor(checkpoints['cmu'])
 
 
-
-
 @pytest.fixture(scope='module')
 def files(tmp_path_factory):
     """One motion as 98_01.amc (with 98.asf), .txt, .bvh, and .npy of world positions in m."""
     folder = tmp_path_factory.mktemp('motion')
-    write_asf(folder / '98.asf')
-    write_amc(folder / '98_01.amc', frames=41)
-    rows = benchmark_rows(read_amc(folder / '98_01.amc', read_asf(folder / '98.asf')))
-    np.savetxt(folder / 'motion.txt', rows, fmt='%.9g', delimiter=',')
+    rows = write_trial(folder, frames=41)
     (folder / 'motion.bvh').write_text(bvh_text(rows[1:]))
     text = bvh_text(rows[1:], 'XZY')
     (folder / 'other.bvh').write_text(text.replace('Xposition Yposition', 'Xposition  Yposition'))
     np.save(folder / 'motion.npy', world_positions(rows[1:]) / 1000)
     return folder
-
-
-
-
 
 
 def test_prediction_is_the_engines_own(predictor, files, tmp_path):

@@ -42,19 +42,12 @@ class WindowErrors(NamedTuple):
     actions: np.ndarray
 
 
-class WindowIds(NamedTuple):
-    """What tells the windows of a split apart; the fields are those of WindowErrors."""
+def window_errors(dataset: str, windows: Windows, *, all_joints: Tensor, predicted_joints: Tensor,
+                  held: Tensor) -> WindowErrors:
+    """Puts errors (W, T) in mm and the windows that they are of together.
 
-    start: np.ndarray
-    recording: np.ndarray
-    action: np.ndarray
-    files: np.ndarray
-    persons: np.ndarray
-    actions: np.ndarray
-
-
-def window_ids(windows: Windows) -> WindowIds:
-    """Finds recording and start frame of every window."""
+    held: those of holding the last pose, (W, T) in mm.
+    """
     firsts = np.array([first for first, _ in windows.files])
     starts = windows.starts.cpu().numpy()
     recording = np.searchsorted(firsts, starts, side='right') - 1
@@ -63,20 +56,12 @@ def window_ids(windows: Windows) -> WindowIds:
     for _, file in windows.files:
         persons.append(seen[file])
         seen[file] += 1
-    return WindowIds((starts - firsts[recording]).astype(np.int32), recording.astype(np.int32),
-                     windows.action_index.cpu().numpy().astype(np.int32),
-                     np.array([file for _, file in windows.files]), np.array(persons, dtype=np.int32),
-                     np.array(windows.actions))
-
-
-def window_errors(dataset: str, windows: Windows, *, all_joints: Tensor, predicted_joints: Tensor,
-                  held: Tensor) -> WindowErrors:
-    """Puts errors (W, T) in mm and the windows that they are of together.
-
-    held: those of holding the last pose, (W, T) in mm.
-    """
-    return WindowErrors(dataset, windows.input_n, all_joints.float().numpy(),
-                        predicted_joints.float().numpy(), held[:, 0].float().numpy(), *window_ids(windows))
+    return WindowErrors(
+        dataset, windows.input_n, all_joints.float().numpy(), predicted_joints.float().numpy(),
+        held[:, 0].float().numpy(), start=(starts - firsts[recording]).astype(np.int32),
+        recording=recording.astype(np.int32), action=windows.action_index.cpu().numpy().astype(np.int32),
+        files=np.array([file for _, file in windows.files]), persons=np.array(persons, dtype=np.int32),
+        actions=np.array(windows.actions))
 
 
 def to_bytes(errors: WindowErrors) -> bytes:

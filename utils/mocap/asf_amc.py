@@ -4,7 +4,7 @@ of them.
 import codecs
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
@@ -96,22 +96,47 @@ def find_asf(amc: Path) -> Path:
 
 TEXT_SECTIONS = (':version', ':name', ':documentation', ':skin')  # say nothing of the motion
 SECTIONS = (*TEXT_SECTIONS, ':units', ':root', ':bonedata', ':hierarchy')
+UNITS = ('mass', 'length', 'angle')
 ROOT_FIELDS = {'order': ROOT_ORDER, 'axis': ['XYZ'], 'position': ['0', '0', '0'],
                'orientation': ['0', '0', '0']}
 BONE_FIELDS = ('id', 'name', 'direction', 'length', 'axis', 'dof', 'limits', 'bodymass', 'cofmass')
 
 
-def read_asf(path: Path) -> Asf:
-    """Reads the skeleton in an ASF file of the CMU database. Every field is used or compared with the
-    database's own.
+@dataclass
+class Sections:
+    """What the sections of an ASF file say.
 
+    units: of :units. root: the fields of :root.
+    blocks: the fields of each bone in :bonedata.
+    parents: bone -> the bone that it hangs on, by :hierarchy.
+    cut_off: whether the file ends within a block.
+    """
+
+    units: dict[str, str] = field(default_factory=dict)
+    root: dict[str, list[str]] = field(default_factory=dict)
+    blocks: list[dict[str, list[str]]] = field(default_factory=list)
+    parents: dict[str, str] = field(default_factory=dict)
+    cut_off: bool = False
+
+
+def read_asf(path: Path) -> Asf:
+    """Reads the skeleton in an ASF file of the CMU database.
+
+    Every field is used, or compared with the database's own.
     InputError with the line where the file is damaged or of another kind.
     """
-    units: dict[str, str] = {}
-    root: dict[str, list[str]] = {}
-    blocks: list[dict[str, list[str]]] = []
-    parents: dict[str, str] = {}
-    seen: list[str] = []
+    found = read_sections(path)
+    # Where the file is cut off inside a block, that block lacks fields; check_complete says so.
+    whole = [block for block in found.blocks if {'name', 'direction', 'length', 'axis'} <= block.keys()]
+    bones = {block['name'][0]: bone_of(block) for block in whole}
+    check_complete(path, bones, found)
+    return Asf(INCH_MM / float(found.units['length']), bones)
+
+
+def read_sections(path: Path) -> Sections:
+    """Reads and checks an ASF file line by line. InputError with the line that is not the database's."""
+    found = Sections()
+    seen: set[str] = set()
     section, in_block = '', False
     for number, (key, *values) in read_lines(path):
         try:
@@ -120,7 +145,7 @@ def read_asf(path: Path) -> Asf:
                     raise ValueError('no section of an ASF file, one a second time, or before the end of a '
                                      'block')
                 section = key
-                seen.append(key)
+                seen.add(key)
             elif section in TEXT_SECTIONS:
                 continue
             elif key in ('begin', 'end') and section in (':bonedata', ':hierarchy') and not values:
@@ -128,34 +153,26 @@ def read_asf(path: Path) -> Asf:
                     raise ValueError('out of place')
                 in_block = key == 'begin'
                 if section == ':bonedata':
-                    blocks.append({}) if in_block else check_bone(blocks[-1])
+                    found.blocks.append({}) if in_block else check_bone(found.blocks[-1])
             elif section == ':units':
-                units[key] = read_unit(key, values, units)
+                found.units[key] = read_unit(key, values, found.units)
             elif section == ':root':
-                root[key] = read_root_field(key, values, root)
+                found.root[key] = read_root_field(key, values, found.root)
             elif section == ':bonedata' and in_block:
-                read_bone_field(key, values, blocks[-1])
+                read_bone_field(key, values, found.blocks[-1])
             elif section == ':hierarchy' and in_block:
-                add_children(key, values, parents)
+                add_children(key, values, found.parents)
             else:
                 raise ValueError('out of place')
         except ValueError as error:
             raise InputError(f'{path}: line {number}: {key[:40]}: {error}') from None
-    # Where the file is cut off inside a block, that block lacks fields; check_complete says so.
-    whole = [block for block in blocks if {'name', 'direction', 'length', 'axis'} <= block.keys()]
-    bones = {block['name'][0]: bone_of(block) for block in whole}
-    check_complete(path, bones, blocks, parents, in_block)
-    for name, fields, all_fields in ((':units', units, ('mass', 'length', 'angle')),
-                                     (':root', root, tuple(ROOT_FIELDS))):
-        for field in all_fields:
-            if field not in fields:
-                raise InputError(f'{path}: {name} has no {field}')
-    return Asf(INCH_MM / float(units['length']), bones)
+    found.cut_off = in_block
+    return found
 
 
 def read_unit(key: str, values: list[str], units: dict[str, str]) -> str:
     """Checks one line of :units. ValueError on another unit than the database has."""
-    if key in units or key not in ('mass', 'length', 'angle'):
+    if key in units or key not in UNITS:
         raise ValueError('twice, or no unit of an ASF file')
     if key == 'angle':
         if values != ['deg']:
@@ -222,13 +239,12 @@ def check_limits(values: list[str]) -> list[str]:
 
 def check_bone(block: dict[str, list[str]]) -> None:
     """ValueError if a bone's block that ends here lacks something."""
-    for field in ('id', 'name', 'direction', 'length', 'axis'):
-        if field not in block:
-            raise ValueError(f'the bone that ends here has no {field}')
+    for name in ('id', 'name', 'direction', 'length', 'axis'):
+        if name not in block:
+            raise ValueError(f'the bone that ends here has no {name}')
     if len(block.get('dof', [])) != len(block.get('limits', [])):
         raise ValueError(f'{block["name"][0]} turns about {len(block.get("dof", []))} axes and has limits '
-                         f'for '
-                         f'{len(block.get("limits", []))}')
+                         f'for {len(block.get("limits", []))}')
 
 
 def bone_of(block: dict[str, list[str]]) -> Bone:
@@ -256,20 +272,21 @@ def parent_bone(bone: str) -> str | None:
     return next((name for name, own in JOINT_OF_BONE.items() if own == joint), 'root')
 
 
-def check_complete(path: Path, bones: dict[str, Bone], blocks: list[dict[str, list[str]]],
-                   parents: dict[str, str],
-                   in_block: bool) -> None:
-    """InputError if a bone is missing, there twice, or not in the hierarchy."""
+def check_complete(path: Path, bones: dict[str, Bone], found: Sections) -> None:
+    """InputError if a bone is missing, there twice, or not in the hierarchy, or if a unit is missing."""
     for name in JOINT_OF_BONE:
         if name not in bones:
             raise InputError(f'{path}: bone {name} is not there: damaged, or not a skeleton of the CMU '
                              f'database')
-    if in_block or len(parents) != len(JOINT_OF_BONE):
-        raise InputError(f'{path}: the hierarchy is cut off: it names {len(parents)} bones of '
+    if found.cut_off or len(found.parents) != len(JOINT_OF_BONE):
+        raise InputError(f'{path}: the hierarchy is cut off: it names {len(found.parents)} bones of '
                          f'{len(JOINT_OF_BONE)}')
-    ids = [float(block['id'][0]) for block in blocks if 'id' in block]
-    if len(blocks) != len(bones) or len(set(ids)) != len(blocks):
+    ids = [float(block['id'][0]) for block in found.blocks if 'id' in block]
+    if len(found.blocks) != len(bones) or len(set(ids)) != len(found.blocks):
         raise InputError(f'{path}: two bones have one name or one id')
+    for section, fields, needed in ((':units', found.units, UNITS), (':root', found.root, ROOT_FIELDS)):
+        if lacking := [name for name in needed if name not in fields]:
+            raise InputError(f'{path}: {section} has no {lacking[0]}')
 
 
 def finite(values: list[str], count: int) -> list[float]:

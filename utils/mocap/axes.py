@@ -42,8 +42,7 @@ def trunk_frames(centred: dict[str, np.ndarray], dataset: str) -> Rotation:
     flat = (np.linalg.norm(across, axis=-1) < 0.2) | (np.linalg.norm(left, axis=-1) < 0.5)
     if flat.any():
         raise InputError(f'frame {flat.argmax()}: hips and neck lie on one line with the root, so it cannot '
-                         f'be told how the '
-                         'body is turned')
+                         'be told how the body is turned')
     across = unit(across)
     ahead, lean = np.cross(left, across), np.deg2rad(TRUNK_PITCH_DEGREES[dataset])
     up = np.cos(lean) * across - np.sin(lean) * ahead
@@ -104,6 +103,5 @@ def check_axes(centred: dict[str, np.ndarray], frames: Rotation, *, keeps_rotati
         return ()
     if keeps_rotation:
         raise InputError(f'{name} points up, and this model takes poses with y up: add --up {name}, or --up '
-                         f'y if the person '
-                         'lies')
+                         'y if the person lies')
     return (f'{name} points up: add --up {name} to have what is written upright',)

@@ -171,8 +171,7 @@ def read_hierarchy_line(words: list[str], joints: dict[str, Joint], open_blocks:
         if len(channels) != whole(words[1]) or any(c[0] not in 'XYZ' or c[1:] not in ('position', 'rotation')
                                                    for c in channels):
             raise ValueError(f'{" ".join(words[1:])[:80]}: expected a number of channels, then so many like '
-                             f'Xposition or '
-                             'Zrotation')
+                             'Xposition or Zrotation')
         turns = [channel for channel in channels if channel.endswith('rotation')]
         if len(turns) > 3 or any(a == b for a, b in itertools.pairwise(turns)):
             raise ValueError(f'{" ".join(turns)[:80]}: expected up to three turns, no two about the same '

@@ -147,8 +147,7 @@ def find_ordered(positions: np.ndarray, dataset: str,
         own = len(model_joints(dataset))
         what = f'{count} joints' if given is None else f'{count} joints, not those of {given}'
         raise InputError(f'{what}: a {dataset} model takes its own {own}, SMPL\'s 24 or 22, 17 of Human3.6M '
-                         f'or COCO, 32 or 38 '
-                         'joints; any other with --joints map.csv (docs/predict.md)')
+                         'or COCO, 32 or 38 joints; any other with --joints map.csv (docs/predict.md)')
     table = fitting[0]
     if len(fitting) > 1:
         off_midpoint = np.linalg.norm(positions[:, 0] - positions[:, [1, 4]].mean(1), axis=-1)

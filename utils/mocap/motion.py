@@ -112,15 +112,13 @@ def motion_of_positions(positions: Any, dataset: str, *, fps: float, units: str,
     if gaps.any():
         frame, joint = np.argwhere(gaps)[0]
         raise InputError(f'frame {frame}: joint {joint} lies at (0, 0, 0), but not in all frames: a gap; '
-                         f'fill gaps in a '
-                         'recording first')
+                         'fill gaps in a recording first')
     own = {joint: array[:, list(columns)].mean(1) for joint, columns in found.items()}
     return motion_of_joints(own, dataset, table=table, fps=fps, units=units, up=up, mirror_x=mirror_x)
 
 
 def motion_of_joints(joints: Joints, dataset: str, *, table: str, fps: float, units: str | None,
-                     up: str | None = None,
-                     mirror_x: bool = False, root: Rotation | None = None,
+                     up: str | None = None, mirror_x: bool = False, root: Rotation | None = None,
                      notes: tuple[str, ...] = ()) -> Motion:
     """Makes a motion of the positions of a body's joints, in the world or root-centred.
 
@@ -146,13 +144,8 @@ def motion_of_joints(joints: Joints, dataset: str, *, table: str, fps: float, un
     if table == MODEL_TABLE[dataset] and dataset != '3dpw':
         rotation = anchored(centred, dataset, skeleton) or frames
         if root is not None and not mirror_x:
-            literal = turn * root
-            apart = float(np.median(np.rad2deg((literal.inv() * rotation).magnitude())))
-            if apart <= TURNED_PELVIS_DEGREES:
-                rotation = literal
-            else:
-                notes += (f'the pelvis is turned by {apart:.0f} degrees under its root: the hips tell how '
-                          f'the body is turned',)
+            rotation, more = trusted_rotation(turn * root, rotation)
+            notes += more
     names = model_joints(dataset)
     known = np.array([name in centred for name in names])
     recorded = np.stack([centred.get(name, np.zeros_like(centred['pelvis'])) for name in names], axis=1)
@@ -165,6 +158,18 @@ def motion_of_joints(joints: Joints, dataset: str, *, table: str, fps: float, un
                       table, notes)
     return Motion(fitted.body, fitted.person, known, rotation, world['pelvis'], checked_fps(fps), table,
                   notes)
+
+
+def trusted_rotation(root: Rotation, hips: Rotation) -> tuple[Rotation, tuple[str, ...]]:
+    """Returns the body's rotation as its root tells it, and notes; as its hips do where these are far apart.
+
+    root, hips: (F,) each.
+    """
+    apart = float(np.median(np.rad2deg((root.inv() * hips).magnitude())))
+    if apart <= TURNED_PELVIS_DEGREES:
+        return root, ()
+    return hips, (f'the pelvis is turned by {apart:.0f} degrees under its root: the hips tell how the body '
+                  'is turned',)
 
 
 def body_rotations(centred: np.ndarray, dataset: str) -> Rotation:
@@ -186,8 +191,7 @@ def assumed_unit(joints: Joints) -> tuple[str, str]:
     unit = min(UNITS_MM, key=lambda name: abs(np.log(max(size * UNITS_MM[name], 1e-9) / 1000)))
     if not BODY_SIZE_MM[0] <= size * UNITS_MM[unit] <= BODY_SIZE_MM[1]:
         raise InputError(f'the farthest joint is {size:.4g} of its units from the root: a person in no unit '
-                         f'that is known '
-                         f'({", ".join(UNITS_MM)})')
+                         f'that is known ({", ".join(UNITS_MM)})')
     return unit, f'unit {unit} (assumed from the body\'s size; --units says another)'
 
 
@@ -218,8 +222,7 @@ def check_limbs(centred: Joints) -> None:
 
 
 def motion_of_rotations(rotations: np.ndarray, dataset: str, *, root: Rotation, position: np.ndarray,
-                        fps: float,
-                        notes: tuple[str, ...] = (), t_pose: bool = False) -> Motion:
+                        fps: float, notes: tuple[str, ...] = (), t_pose: bool = False) -> Motion:
     """Puts exponential maps (F, J, 3), as the benchmark stores them, on its skeleton; the root's rotation is
     left out.
     """
@@ -228,8 +231,7 @@ def motion_of_rotations(rotations: np.ndarray, dataset: str, *, root: Rotation, 
     rotations[:, 0] = 0
     known = np.ones(len(skeleton.joints), dtype=bool)
     return Motion(joint_positions(rotations, skeleton), None, known, root, position, checked_fps(fps),
-                  MODEL_TABLE[dataset],
-                  notes, t_pose)
+                  MODEL_TABLE[dataset], notes, t_pose)
 
 
 def unit_mm(units: str) -> float:

@@ -17,11 +17,9 @@ from utils.mocap.pace import pace_note
 
 KINDS = ('.npy', '.txt', '.amc', '.bvh')
 ASSUMED_120 = ('120 fps (assumed: the file does not say; about a fifth of CMU\'s trials are 60 fps, and at '
-               'the wrong rate a '
-               'prediction is worse than none; --fps says which)')
+               'the wrong rate a prediction is worse than none; --fps says which)')
 CONVERTED_120 = ('120 fps (assumed: conversions of CMU\'s database write 0.0083333 for its trials of 60 fps '
-                 'too; --fps says '
-                 'which)')
+                 'too; --fps says which)')
 
 
 def read_motion(path: str | Path, dataset: str, *, fps: float | None = None, units: str | None = None,

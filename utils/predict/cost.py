@@ -18,7 +18,6 @@ SHARES = (0.85, 1.15)  # bone lengths are drawn between these shares of CMU's
 # Where a joint of the body that CMU lacks lies: the share of the way from the first of its joints to the
 # second.
 BETWEEN = {'spine1': ('pelvis', 'spine2', 0.6), 'chest': ('spine2', 'spine3', 0.8)}
-AS_CMU = 'cmu'
 
 
 class Cost(NamedTuple):

@@ -41,8 +41,7 @@ def find_recordings(paths: Sequence[Path]) -> list[Path]:
     for path in found:
         if path.stem in names:
             raise InputError(f'{path} and {names[path.stem]}: two recordings of one name, whose predictions '
-                             f'would be one '
-                             'file: predict them one by one')
+                             'would be one file: predict them one by one')
         names[path.stem] = path
     return found
 

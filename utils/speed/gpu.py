@@ -8,21 +8,22 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from utils.build import Settings, build_loss, build_network, load_windows, train_settings
+from utils.build import Settings, load_windows
 from utils.common.checkpoint import reason_of
 from utils.common.environment import PROJECT
 from utils.common.precision import tf32
-from utils.data.lookup import DATASETS
 from utils.data.windows import Windows
 from utils.report.tables import markdown_table
+from utils.speed.measure import new_training
 from utils.speed.timing import PythonReads, TorchReads, peak_memory, reset_peak_memory
 from utils.train.engine import LOG_EVERY, epoch_order, mean_terms, train_epoch
-from utils.train.loop import Training, build_training
+from utils.train.loop import Training
 
 OK, FAILED, NOT_RUN = 'ok', 'FAILED', 'not run'
 PLAIN = 'plain'
@@ -69,13 +70,9 @@ def guarded(name: str, check: Callable[[], Check]) -> Check:
         return Check(name, FAILED, f'{type(error).__name__}: {reason_of(error)}')
 
 
-def new_training(settings: Settings, windows: Windows) -> Training:
-    """Builds a training on the windows' device, with weights drawn from the settings' seed."""
-    torch.manual_seed(settings['seed'])
-    network = build_network(settings).to(windows.frames.device)
-    skeleton = DATASETS[settings['dataset']].skeleton
-    return build_training(network, build_loss(settings), {'train': windows}, skeleton,
-                          train_settings(settings), folder=Path(), options=settings)
+def on_cuda(name: str, device: torch.device, check: Callable[[], Check]) -> Check:
+    """Runs a check that needs CUDA, where there is CUDA."""
+    return guarded(name, check) if device.type == 'cuda' else Check(name, NOT_RUN, NEEDS_CUDA)
 
 
 def run_steps(training: Training, steps: int | None) -> tuple[float, float]:
@@ -141,26 +138,18 @@ def check_dataset(settings: Settings, root: Path, device: torch.device, steps: i
     root: the dataset's folder.
     steps: steps to train; None for a whole epoch.
     """
-    name, cuda = settings['dataset'], device.type == 'cuda'
+    name = settings['dataset']
     windows = load_windows(settings, root, 'train', device)
     checks: dict[str, Check] = {}
     for variant, (changes, tolerance) in VARIANTS.items():
         title = f'{name} {variant}'
-        if changes and not cuda:
-            checks[variant] = Check(title, NOT_RUN, NEEDS_CUDA)
-            continue
-        own = dict(settings) | dict(changes)
-        checks[variant] = guarded(title, lambda: check_line(title, own, windows, steps))  # noqa: B023
+        check = partial(check_line, title, dict(settings) | dict(changes), windows, steps)
+        checks[variant] = on_cuda(title, device, check) if changes else guarded(title, check)
         if changes:
             compared(checks[variant], checks[PLAIN], tolerance)
-    found = list(checks.values())
-    found.append(guarded(f'{name} readings', lambda: check_reads(f'{name} readings', settings, windows)))
-    title = f'{name} as on the CPU'
-    if cuda:
-        found.append(guarded(title, lambda: check_devices(title, settings, root, windows)))
-    else:
-        found.append(Check(title, NOT_RUN, NEEDS_CUDA))
-    return found
+    reads, devices = f'{name} readings', f'{name} as on the CPU'
+    return [*checks.values(), guarded(reads, lambda: check_reads(reads, settings, windows)),
+            on_cuda(devices, device, lambda: check_devices(devices, settings, root, windows))]
 
 
 def check_devices(name: str, settings: Settings, root: Path, windows: Windows) -> Check:
@@ -173,13 +162,14 @@ def check_devices(name: str, settings: Settings, root: Path, windows: Windows) -
 def check_tests(device: torch.device) -> Check:
     """Runs the tests that need CUDA."""
     name = 'CUDA tests'
-    if device.type != 'cuda':
-        return Check(name, NOT_RUN, NEEDS_CUDA)
-    command = [sys.executable, '-m', 'pytest', '-m', 'cuda', '-p', 'no:cacheprovider', '--durations=0']
-    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True)
-    lines = done.stdout.strip().splitlines() or done.stderr.strip().splitlines() or ['no output']
-    failed = [line for line in lines if line.startswith(('FAILED', 'ERROR'))]
-    return Check(name, OK if done.returncode == 0 else FAILED, '; '.join([lines[-1], *failed]))
+
+    def check() -> Check:
+        command = [sys.executable, '-m', 'pytest', '-m', 'cuda', '-p', 'no:cacheprovider', '--durations=0']
+        done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True)
+        lines = done.stdout.strip().splitlines() or done.stderr.strip().splitlines() or ['no output']
+        failed = [line for line in lines if line.startswith(('FAILED', 'ERROR'))]
+        return Check(name, OK if done.returncode == 0 else FAILED, '; '.join([lines[-1], *failed]))
+    return on_cuda(name, device, check)
 
 
 def check_two_processes(words: list[str], folder: Path, gpus: int) -> Check:

@@ -66,13 +66,18 @@ def synthetic_windows(dataset: Dataset, settings: Settings, frames: int, device:
                    encoding, [(0, 'synthetic')])
 
 
-def synthetic_training(settings: Settings, frames: int, device: torch.device) -> Training:
-    """Builds a training as a main would begin it, on synthetic motion; it writes nothing."""
+def new_training(settings: Settings, windows: Windows) -> Training:
+    """Builds a training as a main would begin it, on the windows' device; it writes nothing."""
     torch.manual_seed(settings['seed'])
-    dataset = DATASETS[settings['dataset']]
-    windows = synthetic_windows(dataset, settings, frames, device)
-    training = build_training(build_network(settings).to(device), build_loss(settings), {'train': windows},
-                              dataset.skeleton, train_settings(settings), folder=Path(), options=settings)
+    network, skeleton = build_network(settings), DATASETS[settings['dataset']].skeleton
+    return build_training(network.to(windows.frames.device), build_loss(settings), {'train': windows},
+                          skeleton, train_settings(settings), folder=Path(), options=settings)
+
+
+def synthetic_training(settings: Settings, frames: int, device: torch.device) -> Training:
+    """Builds a training on synthetic motion, in training mode."""
+    windows = synthetic_windows(DATASETS[settings['dataset']], settings, frames, device)
+    training = new_training(settings, windows)
     training.state.network.train()
     return training
 

@@ -95,12 +95,14 @@ class Operators(TorchDispatchMode):
     What a library call does inside, as in fused optimizers, is not seen.
     """
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.count = 0
+    count = 0
+
+    def counts(self, func: Any) -> bool:
+        """Tells whether an operator counts."""
+        return not func.is_view and func.namespace != 'profiler'
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        self.count += not func.is_view and func.namespace != 'profiler'
+        self.count += self.counts(func)
         return func(*args, **(kwargs or {}))
 
 
@@ -118,16 +120,14 @@ class PythonReads(TorchFunctionMode):
              ('item', 'tolist', 'cpu', 'numpy', '__bool__', '__float__', '__int__', '__index__',
               '__contains__')}
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.count = 0
+    count = 0
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         self.count += func in self.READS
         return func(*args, **(kwargs or {}))
 
 
-class TorchReads(TorchDispatchMode):
+class TorchReads(Operators):
     """Counts the values that torch's own code reads from the device in the block.
 
     Operators whose result's size depends on values read them too.
@@ -136,13 +136,9 @@ class TorchReads(TorchDispatchMode):
     READS = ('aten::_local_scalar_dense', 'aten::nonzero', 'aten::masked_select', 'aten::is_nonzero',
              'aten::equal')
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.count = 0
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        self.count += func.name().split('.')[0] in self.READS
-        return func(*args, **(kwargs or {}))
+    def counts(self, func: Any) -> bool:
+        """Tells whether an operator reads a value."""
+        return func.name().split('.')[0] in self.READS
 
 
 def reset_peak_memory(device: torch.device) -> None:

@@ -83,11 +83,9 @@ def draw_curves(history: list[Epoch], path: Path) -> None:
     """Draws errors, smoothness, loss weights and learning rate of a run over its epochs.
 
     The picture is a PNG of 900 x 620 pixels.
-
     Raises ImportError without matplotlib.
     """
     from matplotlib.figure import Figure
-    from matplotlib.ticker import MaxNLocator
 
     epochs = [int(entry['epoch']) for entry in history]
     marker = 'o' if len(history) <= 12 else None  # a line of one point is invisible
@@ -118,14 +116,23 @@ def draw_curves(history: list[Epoch], path: Path) -> None:
     curve(small[2], 'lr', color=GREY)
     small[2].set(title='learning rate', ylim=(0, 1.1 * max(entry['lr'] for entry in history) or 1))
     for axes in (errors, *small):
-        axes.set_xlabel('epoch')
-        axes.set_xlim(0.5, max(epochs[-1], 2) + 0.5)
-        nbins = 10 if axes is errors else 5
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=nbins, min_n_ticks=1))
-        axes.grid(alpha=0.25)
-        axes.spines[['top', 'right']].set_visible(False)
+        over_epochs(axes, epochs[-1], ticks=10 if axes is errors else 5)
     with whole_file(path) as temporary:
         figure.savefig(temporary, format='png', dpi=100)
+
+
+def over_epochs(axes: Any, last: int, *, ticks: int) -> None:
+    """Makes the horizontal axis one of whole epochs, up to the last one.
+
+    ticks: so many at the most.
+    """
+    from matplotlib.ticker import MaxNLocator
+
+    axes.set_xlabel('epoch')
+    axes.set_xlim(0.5, max(last, 2) + 0.5)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=ticks, min_n_ticks=1))
+    axes.grid(alpha=0.25)
+    axes.spines[['top', 'right']].set_visible(False)
 
 
 def leave_out_start(axes: Any, history: list[Epoch]) -> None:
