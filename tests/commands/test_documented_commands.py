@@ -149,12 +149,14 @@ def follow(provide, run, tmp_path, monkeypatch):
             words += SHORT if script in TRAINING else SOME.get(script, [])
         if script == 'tools/make_sample_data.py' and (here / words[1]).is_symlink():
             (here / words[1]).unlink()  # not into the datasets that other tests read
+        if tuple(words) in done:  # the same command is shown again
+            return
         later = {'--is_eval', '--is_load'} & set(words)  # of a run that may not have been shown
         training = [word for word in words if word not in later]
         for own in (training, words) if later and tuple(training) not in done else (words,):
             code, _, log = run(own)
             assert code == 0 or 'requirements-export.txt' in log and not EXPORT, f'{place}\n{log}'
-        done.add(tuple(training))
+        done.update({tuple(words), tuple(training)})
 
     def follow_commands(commands):
         for place, words in commands:

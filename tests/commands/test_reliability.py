@@ -96,7 +96,8 @@ DYING = textwrap.dedent('''
 def undisturbed(sample_cmu, tmp_path_factory):
     """Weights of a run that nobody stopped."""
     run = tmp_path_factory.mktemp('undisturbed') / 'run'
-    assert main(DATASET, DEFAULTS, ['--data_dir', str(sample_cmu), *TINY, '--no_test', '--exp', str(run)]) == 0
+    words = ['--data_dir', str(sample_cmu), *TINY, '--no_test', '--exp', str(run)]
+    assert main(DATASET, DEFAULTS, words) == 0
     return weights(run)
 
 
