@@ -52,6 +52,15 @@ def test_a_run_in_a_file_is_lines(command, tmp_path, capsys, monkeypatch):
     assert (tmp_path / 'run' / 'train.log').read_text().splitlines()[:len(kept)] == kept
 
 
+def test_the_first_ten_steps_tell_how_long_the_run_will_take(command, capsys, monkeypatch):
+    monkeypatch.setattr(loop, 'LINE_EVERY', 3600)
+    assert command('--epoch', '2', '--skip_rate', '8', '--no_test') == 0
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith('epoch ')]
+    first, one, two = lines
+    assert first.startswith('epoch 1/2  ') and '%  fused ' in first and 'done in ' in first
+    assert one.startswith('epoch 1/2  fused ') and two.startswith('epoch 2/2  fused ')
+
+
 def test_the_bar_shows_the_fused_error_first(command, terminal, monkeypatch):
     monkeypatch.setattr(sys, 'stderr', terminal)
     assert command('--epoch', '1', '--skip_rate', '8') == 0

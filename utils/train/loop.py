@@ -147,7 +147,8 @@ def run_epoch(training: Training, request: StopRequest) -> None:
     """Trains for the rest of an epoch, saving now and then. Stopped, after saving."""
     state, settings, epoch = training.state, training.settings, len(training.state.history) + 1
     train_windows, saved = training.windows['train'], time.monotonic()
-    said, title = saved, f'epoch {epoch}/{settings.epoch}'
+    said = saved if state.history else -math.inf  # the first log step says what the whole run takes
+    title = f'epoch {epoch}/{settings.epoch}'
     order = epoch_order(len(train_windows), seed=settings.seed, epoch=epoch, weights=training.draw)
     log_steps = train_epoch(state, train_windows, settings, order=order, title=title, request=request,
                             left=lambda share: done_in(seconds_left(state, settings.epoch, share)))
