@@ -1,5 +1,6 @@
-"""Predict how a person's own recorded motion goes on: future joint positions in true mm and ms, from a
-trained checkpoint.
+"""Predict how a person's own recorded motion goes on, from a trained checkpoint.
+
+Future joint positions are in true mm, their times in ms.
 """
 import argparse
 import sys

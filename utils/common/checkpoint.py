@@ -137,7 +137,9 @@ def check_settings(theirs: Mapping[str, Any], ours: Mapping[str, Any], names: Se
                    path: Path) -> None:
     """InputError naming all of the given settings in which a checkpoint differs from this command.
 
-    theirs: the checkpoint's settings; ours: this command's; path: the checkpoint.
+    theirs: the checkpoint's settings.
+    ours: this command's.
+    path: the checkpoint.
     """
     differing = [name for name in names if theirs.get(name) != ours[name]]
     if differing:

@@ -1,5 +1,6 @@
-"""Acclaim skeletons and motions (ASF/AMC) of the CMU motion capture database, and the benchmark's rows made
-of them.
+"""Reads Acclaim skeletons and motions (ASF/AMC) of the CMU motion capture database.
+
+Makes the benchmark's rows of them.
 """
 import codecs
 import re
@@ -39,8 +40,12 @@ T_POSE = {'LeftUpLeg': (0, 0, 21), 'RightUpLeg': (0, 0, -21), 'Neck': (16, 0, 0)
 
 @dataclass
 class Bone:
-    """direction: unit vector to the bone's end in the rest pose. length in ASF units. axis: the rotation C of
-    its own axes. turns: the axes 0, 1, 2 that its values in an AMC file turn about, in their order.
+    """A bone in its rest pose, and how it turns.
+
+    direction: unit vector to the bone's end.
+    length: in ASF units.
+    axis: the rotation C of its own axes.
+    turns: the axes 0, 1, 2 that its values in an AMC file turn about, in their order.
     """
 
     direction: tuple[float, ...]
@@ -50,16 +55,22 @@ class Bone:
 
 
 class Asf(NamedTuple):
-    """unit_mm: true millimetres in one ASF unit. bones by name, every one of JOINT_OF_BONE."""
+    """A skeleton of the database.
+
+    unit_mm: true millimetres in one ASF unit.
+    bones: by name, every one of JOINT_OF_BONE.
+    """
 
     unit_mm: float
     bones: dict[str, Bone]
 
 
 class Trial(NamedTuple):
-    """position: (F, 3) of the root in ASF units. root_degrees: (F, 3) turns about x, y, z: the root's
-    rotation is Rz Ry Rx. rotations: (F, 38, 3) exponential maps as the benchmark stores them, the root's
-    zero.
+    """The motion in an AMC file.
+
+    position: (F, 3) of the root in ASF units.
+    root_degrees: (F, 3) turns about x, y, z: the root's rotation is Rz Ry Rx.
+    rotations: (F, 38, 3) exponential maps as the benchmark stores them, the root's zero.
     """
 
     position: np.ndarray
@@ -68,8 +79,9 @@ class Trial(NamedTuple):
 
 
 def read_lines(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """Line numbers and words of a text file, without comments and blank lines. InputError if it cannot be
-    read.
+    """Yields line numbers and words of a text file, without comments and blank lines.
+
+    InputError if it cannot be read.
     """
     with reading(path):
         raw = path.read_bytes()
@@ -81,8 +93,9 @@ def read_lines(path: Path) -> Iterator[tuple[int, list[str]]]:
 
 
 def find_asf(amc: Path) -> Path:
-    """The skeleton {subject}.asf of {subject}_{trial}.amc, beside it or in the folder above. InputError if it
-    is in neither.
+    """Finds the skeleton {subject}.asf of {subject}_{trial}.amc, beside it or in the folder above.
+
+    InputError if it is in neither.
     """
     name = f'{amc.stem.split("_")[0]}.asf'
     with reading(amc.parent):
@@ -106,7 +119,8 @@ BONE_FIELDS = ('id', 'name', 'direction', 'length', 'axis', 'dof', 'limits', 'bo
 class Sections:
     """What the sections of an ASF file say.
 
-    units: of :units. root: the fields of :root.
+    units: of :units.
+    root: the fields of :root.
     blocks: the fields of each bone in :bonedata.
     parents: bone -> the bone that it hangs on, by :hierarchy.
     cut_off: whether the file ends within a block.
@@ -341,8 +355,9 @@ def check_frame(path: Path, number: int, values: dict[str, list[list[float]]], f
 
 
 def bone_rotations(asf: Asf, values: dict[str, np.ndarray]) -> np.ndarray:
-    """(F, 38, 3) exponential maps of the transposed bone rotations C Rz Ry Rx C^T; the root's and the end
-    sites' are zero.
+    """Returns (F, 38, 3) exponential maps of the transposed bone rotations C Rz Ry Rx C^T.
+
+    The root's and the end sites' are zero.
     """
     rotations = np.zeros((len(values['root']), len(CMU.joints), 3))
     for name, joint in JOINT_OF_BONE.items():

@@ -111,8 +111,9 @@ def find_joints(names: Sequence[str], given: str | Path | None = None) -> tuple[
                                                                                 dict[str, tuple[int, ...]]]:
     """Finds the table that fits a recording's joint names, or applies the given one.
 
-    given: the name of a built-in table, or the path of a CSV file. Returns the table's name and what `match`
-    returns. InputError where a required joint is not found.
+    given: the name of a built-in table, or the path of a CSV file.
+    Returns the table's name and what `match` returns.
+    InputError where a required joint is not found.
     """
     if given is not None:
         name = str(given)
@@ -135,7 +136,8 @@ def find_ordered(positions: np.ndarray, dataset: str,
     """Finds the table that fits positions (F, J, 3) by their number of joints, or applies the given one.
 
     Of the two orders of 17 joints, Human3.6M's is known by its joint 0, which lies midway between joints 1
-    and 4. InputError where no table fits.
+    and 4.
+    InputError where no table fits.
     """
     count = positions.shape[1]
     if given is not None and str(given) not in tables():
