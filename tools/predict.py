@@ -82,7 +82,7 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def check_arguments(arguments: argparse.Namespace, recordings: list[Path]) -> None:
-    """InputError where options contradict one another, or an output cannot be written."""
+    """Raises InputError where options contradict one another, or an output cannot be written."""
     if bool(arguments.invented) == bool(recordings):
         raise InputError('name a MOTION, or --invented walking, and not both')
     sliding = arguments.every is not None

@@ -252,7 +252,7 @@ def check_limits(values: list[str]) -> list[str]:
 
 
 def check_bone(block: dict[str, list[str]]) -> None:
-    """ValueError if a bone's block that ends here lacks something."""
+    """Raises ValueError if a bone's block that ends here lacks something."""
     for name in ('id', 'name', 'direction', 'length', 'axis'):
         if name not in block:
             raise ValueError(f'the bone that ends here has no {name}')
@@ -287,7 +287,7 @@ def parent_bone(bone: str) -> str | None:
 
 
 def check_complete(path: Path, bones: dict[str, Bone], found: Sections) -> None:
-    """InputError if a bone is missing, there twice, or not in the hierarchy, or if a unit is missing."""
+    """Raises InputError if a bone is missing, twice there or not in the hierarchy, or a unit is missing."""
     for name in JOINT_OF_BONE:
         if name not in bones:
             raise InputError(f'{path}: bone {name} is not there: damaged, or not a skeleton of the CMU '
@@ -304,7 +304,7 @@ def check_complete(path: Path, bones: dict[str, Bone], found: Sections) -> None:
 
 
 def finite(values: list[str], count: int) -> list[float]:
-    """So many finite numbers, none of them absurd. ValueError otherwise."""
+    """Reads so many finite numbers, none of them absurd. ValueError otherwise."""
     if len(values) != count:
         raise ValueError(f'{len(values)} values, expected {count}')
     for value in values:
@@ -314,7 +314,7 @@ def finite(values: list[str], count: int) -> list[float]:
 
 
 def read_amc(path: Path, asf: Asf) -> Trial:
-    """The motion in an AMC file of this skeleton. InputError with the line where it is damaged."""
+    """Reads the motion in an AMC file of this skeleton. InputError with the line where it is damaged."""
     counts = {'root': 6} | {name: len(bone.turns) for name, bone in asf.bones.items() if bone.turns}
     values: dict[str, list[list[float]]] = {name: [] for name in counts}
     frame, number, last = 0, 0, 0
@@ -348,7 +348,7 @@ def read_amc(path: Path, asf: Asf) -> Trial:
 
 
 def check_frame(path: Path, number: int, values: dict[str, list[list[float]]], frame: int) -> None:
-    """InputError if a bone is missing in the frame that ends before this line."""
+    """Raises InputError if a bone is missing in the frame that ends before this line."""
     for name, own in values.items():
         if len(own) != frame:
             raise InputError(f'{path}: line {number}: the frame that ends here has no values of {name}')
@@ -371,7 +371,7 @@ def bone_rotations(asf: Asf, values: dict[str, np.ndarray]) -> np.ndarray:
 
 
 def benchmark_rows(trial: Trial) -> np.ndarray:
-    """(F + 1, 117) rows of a benchmark file: the T-pose at the first frame's place, then the motion.
+    """Makes a benchmark file's rows (F + 1, 117): the T-pose at the first frame's place, then the motion.
 
     The benchmark puts the root's turns together as Rz Rx Ry where the recording means Rz Ry Rx. Nobody
     noticed, because everyone drops the root's rotation; it is kept here so that the files are the same.

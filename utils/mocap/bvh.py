@@ -81,7 +81,7 @@ class Bvh(NamedTuple):
 
 
 def read_bvh(path: Path) -> Bvh:
-    """Read a BVH file with one root. InputError with the line where it is damaged."""
+    """Reads a BVH file with one root. InputError with the line where it is damaged."""
     joints: dict[str, Joint] = {}
     open_blocks: list[str] = []  # names of the joints whose braces are open
     frames: list[list[float]] = []
@@ -150,7 +150,7 @@ def split_braces(words: list[str]) -> list[list[str]]:
 
 def read_hierarchy_line(words: list[str], joints: dict[str, Joint], open_blocks: list[str],
                         columns: int) -> int:
-    """Take one line of the hierarchy; returns how many channels it adds.
+    """Takes one line of the hierarchy; returns how many channels it adds.
 
     ValueError on what is not understood.
     """

@@ -50,7 +50,7 @@ class Source(NamedTuple):
 
 
 def benchmark_files() -> list[BenchmarkFile]:
-    """The 48 files in the benchmark's order."""
+    """Lists the 48 files in the benchmark's order."""
     with TABLE.open(newline='') as file:
         return [BenchmarkFile(row['file'], int(row['rows']) if row['rows'] else None,
                               tuple(float(row[axis]) for axis in 'xyz') if row['rows'] else (), row['trial'])
@@ -99,7 +99,7 @@ def same_content(file: BenchmarkFile, trial: TrialFile) -> bool:
 
 
 def find_sources(files: list[BenchmarkFile], trials: Iterable[TrialFile]) -> dict[str, Source]:
-    """The trial behind each benchmark file: by content, or by the list where no copy of the file is known.
+    """Finds the trial behind each benchmark file: by content, or by the list where no copy is known.
 
     The list says which trials an action has, not in which order they became files; taking them in order is
     dropped for an action as soon as a file whose content is known shows another order.

@@ -215,7 +215,7 @@ def reach_of(joints: Joints) -> np.ndarray:
 
 
 def check_size(world: Joints, units: str) -> None:
-    """InputError if the body, in mm, is not of a person's size."""
+    """Raises InputError if the body, in mm, is not of a person's size."""
     reach = reach_of(world)
     size = np.median(reach)
     if not BODY_SIZE_MM[0] <= size <= BODY_SIZE_MM[1]:
@@ -226,7 +226,7 @@ def check_size(world: Joints, units: str) -> None:
 
 
 def check_limbs(centred: Joints) -> None:
-    """InputError if a limb has no length."""
+    """Raises InputError if a limb has no length."""
     for side in ('left', 'right'):
         for upper, lower in LIMBS:
             ends = f'{side}_{upper}', f'{side}_{lower}'

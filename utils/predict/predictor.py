@@ -176,7 +176,7 @@ class Predictor:
 
 
 def load_predictor(path: str | Path) -> Predictor:
-    """The network in a checkpoint, or the best one in a run folder, on the CPU.
+    """Loads the network in a checkpoint, or the best one in a run folder, on the CPU.
 
     InputError if it cannot be used.
     """
