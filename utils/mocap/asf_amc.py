@@ -199,7 +199,9 @@ def read_unit(key: str, values: list[str], units: dict[str, str]) -> str:
 
 
 def read_root_field(key: str, values: list[str], root: dict[str, list[str]]) -> list[str]:
-    """Checks one line of :root, which all skeletons of the database have alike. ValueError if it is another.
+    """Checks one line of :root, which all skeletons of the database have alike.
+
+    ValueError if it is another.
     """
     if key in root or key not in ROOT_FIELDS:
         raise ValueError('twice, or no field of :root')

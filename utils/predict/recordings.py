@@ -47,8 +47,7 @@ def find_recordings(paths: Sequence[Path]) -> list[Path]:
 
 
 def output_path(out: Path, recording: Path, *, several: bool) -> Path:
-    """Returns where a recording's prediction goes: `out`, of several recordings beside it as walk_future.csv.
-    """
+    """Returns where a recording's prediction goes: `out`, or of several a file beside it, walk_future.csv."""
     return out.with_name(f'{recording.stem}_{out.name}') if several else out
 
 
