@@ -22,7 +22,7 @@ class Dropout(nn.Dropout):
 
 
 def random_mask(like: Tensor, dropped: int) -> Tensor:
-    """Shape and type of `like`: 0 with probability dropped / LEVELS, else the scale that keeps the mean."""
+    """Draws a mask like `like`: 0 with probability dropped / LEVELS, else the scale that keeps the mean."""
     words = torch.empty(-(-like.numel() // 4), dtype=torch.int64).random_(-2**63, None)
     # Each of the LEVELS values from -2^15 on is equally likely.
     bits = words.view(torch.int16)[: like.numel()].view(like.shape)

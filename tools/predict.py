@@ -1,5 +1,6 @@
-"""Predict how a person's own recorded motion goes on: future joint positions in true mm and ms, from a
-trained checkpoint.
+"""Predict how a person's own recorded motion goes on, from a trained checkpoint.
+
+Future joint positions are in true mm, their times in ms.
 """
 import argparse
 import sys
@@ -81,7 +82,7 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def check_arguments(arguments: argparse.Namespace, recordings: list[Path]) -> None:
-    """InputError where options contradict one another, or an output cannot be written."""
+    """Raises InputError where options contradict one another, or an output cannot be written."""
     if bool(arguments.invented) == bool(recordings):
         raise InputError('name a MOTION, or --invented walking, and not both')
     sliding = arguments.every is not None

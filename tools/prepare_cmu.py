@@ -60,7 +60,7 @@ def main(argv: Sequence[str] | None) -> None:
         if name is not None and not name.is_dir():
             raise InputError(f'{name}: no such folder')
     if out is not None and (out / MARKER).exists():
-        raise InputError(f'{out}: holds sample data; recordings must not be mixed with it: '
+        raise InputError(f'{out}: holds synthetic data; recordings must not be mixed with it: '
                          'choose another folder')
     data = check / 'cmu_mocap' if check is not None and (check / 'cmu_mocap').is_dir() else check
     files = [with_copy(file, data) for file in benchmark_files()] if data is not None else benchmark_files()

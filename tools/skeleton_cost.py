@@ -1,5 +1,6 @@
-"""Measure what another skeleton costs: CMU test files turned into each, predicted, and compared with the
-files themselves.
+"""Measure what another skeleton costs.
+
+CMU test files are turned into each, predicted, and compared with the files themselves.
 """
 import argparse
 import sys

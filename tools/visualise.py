@@ -81,7 +81,7 @@ def main(argv: Sequence[str] | None) -> None:
     windows = load_windows(trained.settings | protocol, root, 'test', device)
     indices = chosen_windows(arguments, trained, windows)
     scenes = scenes_of(trained, windows, indices, run=path.resolve().parent.name,
-                       note='sample motion' if is_sample(root) else '')
+                       note='synthetic motion' if is_sample(root) else '')
     print_errors(scenes, indices)
     for file in show(scenes, arguments.out or path.parent / 'pictures', kinds, fps=arguments.fps):
         print(f'written: {file}')

@@ -65,7 +65,8 @@ class Start(NamedTuple):
 def run(dataset: Dataset, options: argparse.Namespace, named: Settings, defaults: Settings) -> None:
     """Trains, or with --is_eval only evaluates, and prints the table.
 
-    named: the options that the command line names. defaults: the main's own.
+    named: the options that the command line names.
+    defaults: the main's own.
     """
     device = choose_device(options.cuda_idx)
     start = find_start(dataset, choose_precision(vars(options), device), named)
@@ -241,7 +242,8 @@ def best_of(saved: checkpoint.Checkpoint, path: Path, stays: bool) -> checkpoint
 
     None where it may stay, or where there is none yet.
 
-    saved, path: the checkpoint that it goes on from. stays: in the same folder.
+    saved, path: the checkpoint that it goes on from.
+    stays: in the same folder.
     InputError where its best epoch is no longer there, or where there is another run's.
     """
     beside = path.with_name(checkpoint.BEST)
@@ -302,7 +304,9 @@ def evaluate_run(dataset: Dataset, root: Path, windows: Windows, settings: Setti
 
     Writes the tables and returns their text.
 
-    folder: gets the tables. path: the checkpoint. model: takes its weights.
+    folder: gets the tables.
+    path: the checkpoint.
+    model: takes its weights.
     Returns None on other ranks than 0.
     InputError where the folder is another run's, or has become so meanwhile.
     """

@@ -9,7 +9,8 @@ from utils.data.dataset import Dataset
 def main(dataset: Dataset, defaults: dict[str, Any], argv: list[str] | None = None) -> int:
     """Runs a main and returns its exit code, as utils/common/cli.py says.
 
-    defaults: its own defaults, by option. argv: the command line, where it is not the process's.
+    defaults: its own defaults, by option.
+    argv: the command line, where it is not the process's.
     """
     if not is_launched():  # else several processes would say the same
         code = exit_code(lambda: parse(dataset.name, dataset.title, defaults, node_n=dataset.skeleton.node_n,

@@ -1,7 +1,7 @@
 """Every command that README.md and docs/ show runs, in their order, with short settings, on synthetic data.
 
 Each document has a working folder of its own, in which the names that commands use stand for something:
-DATA (and whatever follows --data_dir) for the sample datasets; RUN, RUN_A, OTHER_RUN, RUN1 and the like, the
+DATA (and whatever follows --data_dir) for synthetic datasets; RUN, RUN_A, OTHER_RUN, RUN1 and the like, the
 released runs' names and checkpoint/ANY_NAME for a trained run, on the dataset that the name begins with or
 else CMU mocap; CHECKPOINT and CKPT for the file of one; MOTION and any .amc, .bvh, .npy or .txt for a
 recording; AMC_DIR for a folder of trials. What follows --out is written there.

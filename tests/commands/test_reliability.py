@@ -184,7 +184,7 @@ def test_a_folder_in_use_is_refused(command, tmp_path, capsys):
 
 @pytest.fixture
 def training(sample_cmu, tmp_path):
-    """A run on the sample that has not begun; one of its training windows is not finite."""
+    """A run on synthetic motion that has not begun; one of its training windows is not finite."""
     options = parse('cmu', 'CMU mocap', DEFAULTS, node_n=75, argv=['--data_dir', str(sample_cmu), *TINY])
     root, device = find_root(str(sample_cmu), DATASET), torch.device('cpu')
     torch.manual_seed(0)

@@ -71,7 +71,7 @@ def test_refuses_a_folder_it_did_not_make(tmp_path):
     recording = tmp_path / '3dpw/sequenceFiles/train/courtyard_basketball_00.pkl'
     recording.parent.mkdir(parents=True)
     recording.write_bytes(b'recording')
-    with pytest.raises(ValueError, match='not sample data'):
+    with pytest.raises(ValueError, match='not synthetic data'):
         synthetic.write('3dpw', tmp_path)
     assert [path for path in tmp_path.rglob('*') if path.is_file()] == [recording]
     assert recording.read_bytes() == b'recording'
@@ -90,7 +90,7 @@ def test_a_second_run_replaces_its_own_files_and_no_others(tmp_path, monkeypatch
     assert theirs.read_text() == 'mine'
     monkeypatch.setattr(synthetic, 'plan',
                         lambda dataset, seed: fewer | {'sequenceFiles/train/notes.txt': 150})
-    with pytest.raises(ValueError, match='not sample data'):
+    with pytest.raises(ValueError, match='not synthetic data'):
         synthetic.write('3dpw', tmp_path)
 
 

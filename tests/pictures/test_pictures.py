@@ -118,7 +118,7 @@ def test_colours_tell_left_from_right():
 def test_strip_shows_labels_times_and_errors(name, output_n, tmp_path, figures):
     scene = make_scene(name, output_n=output_n or LENGTHS[name],
                        title='CMU mocap: test/basketball_signal/basketball_signal_1.txt, frames 1352 to '
-                             '1386, sample motion')
+                             '1386, synthetic motion')
     panels = pictures.strip(scene, tmp_path / 'strip.png')
     shown = scene.table_frames
     assert panels == 1 + len(shown) == len(figures[0].axes)

@@ -94,7 +94,7 @@ def test_errors_are_those_of_the_metrics(visualise, scored):
         assert shown == pytest.approx([*expected, errors[index].mean()], abs=0.006)
         source = windows.source(index)
         frames = f'frames {source.start} to {source.start + 19}'
-        assert title == f'CMU mocap: {source.file}, {frames}, sample motion'
+        assert title == f'CMU mocap: {source.file}, {frames}, synthetic motion'
 
 
 @pytest.mark.parametrize('sample', [-1, 8])

@@ -15,7 +15,7 @@ CPU = torch.device('cpu')
 
 @pytest.fixture
 def short_samples(monkeypatch):
-    """Sample recordings of about a second."""
+    """Synthetic recordings of about a second."""
     from tests.conftest import few_frames
 
     monkeypatch.setattr(synthetic, 'draw_lengths', few_frames)

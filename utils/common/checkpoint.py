@@ -26,7 +26,7 @@ Checkpoint = dict[str, Any]
 
 
 def save(path: Path, state: Checkpoint) -> None:
-    """Write a checkpoint, whole or not at all; the last one stays as the one before it.
+    """Writes a checkpoint, whole or not at all; the last one stays as the one before it.
 
     OSError if that fails.
     """
@@ -42,7 +42,7 @@ def save(path: Path, state: Checkpoint) -> None:
 
 
 def keep_previous(path: Path) -> None:
-    """Give the file a second name, so that at no moment there is none by the first."""
+    """Gives the file a second name, so that at no moment there is none by the first."""
     second = path.with_name(f'.{PREVIOUS}{UNFINISHED}')
     second.unlink(missing_ok=True)
     try:
@@ -83,7 +83,7 @@ def load_with_digest(path: Path) -> tuple[Checkpoint, str]:
 
 
 def check_is_checkpoint(path: Path) -> None:
-    """InputError where a file is none, a Git LFS pointer, or begins like no checkpoint of torch since 1.6."""
+    """Raises InputError where a file is none, a Git LFS pointer, or no checkpoint of torch since 1.6."""
     try:
         with path.open('rb') as file:
             start = file.read(100)
@@ -101,7 +101,7 @@ def check_is_checkpoint(path: Path) -> None:
 
 
 def reason_of(error: Exception) -> str:
-    """The first line of what an exception says, cut to a length that a terminal bears."""
+    """Returns the first line of what an exception says, cut to a length that a terminal bears."""
     text = getattr(error, 'strerror', None) or str(error).strip() or type(error).__name__
     return re.sub(r'\x1b\[[0-9;]*m', '', text.split('\n')[0])[:200]
 
@@ -119,9 +119,10 @@ def fitting(path: Path) -> Iterator[None]:
 
 
 def load_last(folder: Path) -> tuple[Checkpoint, Path]:
-    """The run's last checkpoint and its path; where it is damaged, the one before, with a warning.
+    """Loads the run's last checkpoint, and returns it with its path.
 
-    InputError if none.
+    Where it is damaged, that is the one before, with a warning.
+    InputError if there is none.
     """
     path, previous = folder / LAST, folder / PREVIOUS
     try:
@@ -135,9 +136,11 @@ def load_last(folder: Path) -> tuple[Checkpoint, Path]:
 
 def check_settings(theirs: Mapping[str, Any], ours: Mapping[str, Any], names: Sequence[str],
                    path: Path) -> None:
-    """InputError naming all of the given settings in which a checkpoint differs from this command.
+    """Raises InputError that names all given settings in which a checkpoint differs from this command.
 
-    theirs: the checkpoint's settings; ours: this command's; path: the checkpoint.
+    theirs: the checkpoint's settings.
+    ours: this command's.
+    path: the checkpoint.
     """
     differing = [name for name in names if theirs.get(name) != ours[name]]
     if differing:

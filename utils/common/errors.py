@@ -17,7 +17,7 @@ LFS_POINTER = b'version https://git-lfs'  # how the text begins that Git keeps i
 
 
 def check_not_pointer(path: Path, start: bytes) -> None:
-    """InputError if a file that begins with these bytes is a Git LFS pointer, not the file it stands for."""
+    """Raises InputError if a file that begins with these bytes is a Git LFS pointer, not the file itself."""
     if start.startswith(LFS_POINTER):
         raise InputError(f'{path}: is a Git LFS pointer, not the file itself: fetch it with `git lfs pull`')
 

@@ -39,7 +39,7 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def naming(path: Path, temporary: Path | None = None) -> Iterator[None]:
-    """An OSError in the block that names no file, or a temporary one in place of `path`, names `path`."""
+    """Makes an OSError in the block name `path` where it names no file, or a temporary one for `path`."""
     try:
         yield
     except OSError as error:
@@ -49,7 +49,7 @@ def naming(path: Path, temporary: Path | None = None) -> Iterator[None]:
 
 
 def locked_temporary(path: Path) -> tuple[int, Path]:
-    """A new file beside `path`, open and locked."""
+    """Makes a new file beside `path`, open and locked."""
     while True:
         descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name}-', suffix=UNFINISHED)
         with suppress(OSError):  # a file system without locks: its leftovers stay
@@ -73,7 +73,7 @@ def remove_leftovers(folder: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file in UTF-8, whole or not at all.
+    """Writes a text file in UTF-8, whole or not at all.
 
     What UTF-8 has not, of names that are none, is escaped.
     """

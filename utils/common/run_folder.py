@@ -72,7 +72,7 @@ def known_runs() -> str:
 
 
 def require_run(folder: Path, file: str) -> None:
-    """InputError, with what could be meant, where a folder lacks this checkpoint."""
+    """Raises InputError, with what could be meant, where a folder lacks this checkpoint."""
     with reading(folder):
         if (folder / file).exists() or file == LAST and (folder / PREVIOUS).exists():
             return
@@ -117,7 +117,7 @@ def tables_lock(folder: Path) -> Iterator[None]:
 
 
 def check_place(folder: Path) -> None:
-    """InputError where a folder cannot become a run's, as what it holds is not a run's alone."""
+    """Raises InputError where a folder cannot become a run's, as it holds more than a run."""
     own = os.path.realpath(folder)
     for other, name in ((Path.cwd(), 'the folder that you stand in'),
                         (RUNS, f'{RUNS.name}/, which holds the runs')):

@@ -12,8 +12,11 @@ PERCENTILES = (50, 90, 99)
 class Worst(NamedTuple):
     """A recording and its worst window.
 
-    file, action: the recording's. start: first observed frame of the window, at the used frame rate.
-    error: MPJPE of that window; median: of the recording's windows, mm. windows: their number.
+    file, action: the recording's.
+    start: first observed frame of the window, at the used frame rate.
+    error: MPJPE of that window.
+    median: of the recording's windows, mm.
+    windows: their number.
     """
 
     file: str

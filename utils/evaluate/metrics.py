@@ -41,7 +41,9 @@ def frame_errors(predicted: Tensor, future_all: Tensor, skeleton: Skeleton) -> t
 def joints_within(predicted: Tensor, future_all: Tensor, skeleton: Skeleton) -> Tensor:
     """Returns PCK, the share of the predicted joints that are at most PCK_MM from their place.
 
-    predicted: (B, T, N) mm. future_all: (B, T, 3 J) mm. Returns (B, T, len(PCK_MM)).
+    predicted: (B, T, N) mm.
+    future_all: (B, T, 3 J) mm.
+    Returns (B, T, len(PCK_MM)).
     """
     truth = future_all.unflatten(-1, (-1, 3))[:, :, list(skeleton.predicted)].flatten(-2)
     distances = joint_distances(predicted, truth)  # (B, T, J)

@@ -83,7 +83,8 @@ def pair(first: Sequence[WindowErrors], second: Sequence[WindowErrors], names: S
          only: Sequence[str]) -> Pairs:
     """Puts the runs of two settings side by side, window by window.
 
-    first, second: the errors of each setting's runs. names: of all runs.
+    first, second: the errors of each setting's runs.
+    names: of all runs.
     only: the actions that count.
     """
     runs = [*first, *second]
@@ -109,7 +110,8 @@ def bootstrap_units(recording: np.ndarray, start: np.ndarray, action: np.ndarray
     A unit is a recording. Where an action has fewer than FEW, each is cut into equal blocks of at least BLOCK
     windows' lengths of frames, but at least two blocks.
 
-    recording, start, action: of each window, (W,). length: frames of a window.
+    recording, start, action: of each window, (W,).
+    length: frames of a window.
     """
     unit, count, cut = np.zeros(len(start), dtype=np.int64), 0, set()
     for of_action in np.unique(action):

@@ -1,5 +1,6 @@
-"""Acclaim skeletons and motions (ASF/AMC) of the CMU motion capture database, and the benchmark's rows made
-of them.
+"""Reads Acclaim skeletons and motions (ASF/AMC) of the CMU motion capture database.
+
+Makes the benchmark's rows of them.
 """
 import codecs
 import re
@@ -39,8 +40,12 @@ T_POSE = {'LeftUpLeg': (0, 0, 21), 'RightUpLeg': (0, 0, -21), 'Neck': (16, 0, 0)
 
 @dataclass
 class Bone:
-    """direction: unit vector to the bone's end in the rest pose. length in ASF units. axis: the rotation C of
-    its own axes. turns: the axes 0, 1, 2 that its values in an AMC file turn about, in their order.
+    """A bone in its rest pose, and how it turns.
+
+    direction: unit vector to the bone's end.
+    length: in ASF units.
+    axis: the rotation C of its own axes.
+    turns: the axes 0, 1, 2 that its values in an AMC file turn about, in their order.
     """
 
     direction: tuple[float, ...]
@@ -50,16 +55,22 @@ class Bone:
 
 
 class Asf(NamedTuple):
-    """unit_mm: true millimetres in one ASF unit. bones by name, every one of JOINT_OF_BONE."""
+    """A skeleton of the database.
+
+    unit_mm: true millimetres in one ASF unit.
+    bones: by name, every one of JOINT_OF_BONE.
+    """
 
     unit_mm: float
     bones: dict[str, Bone]
 
 
 class Trial(NamedTuple):
-    """position: (F, 3) of the root in ASF units. root_degrees: (F, 3) turns about x, y, z: the root's
-    rotation is Rz Ry Rx. rotations: (F, 38, 3) exponential maps as the benchmark stores them, the root's
-    zero.
+    """The motion in an AMC file.
+
+    position: (F, 3) of the root in ASF units.
+    root_degrees: (F, 3) turns about x, y, z: the root's rotation is Rz Ry Rx.
+    rotations: (F, 38, 3) exponential maps as the benchmark stores them, the root's zero.
     """
 
     position: np.ndarray
@@ -68,8 +79,9 @@ class Trial(NamedTuple):
 
 
 def read_lines(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """Line numbers and words of a text file, without comments and blank lines. InputError if it cannot be
-    read.
+    """Yields line numbers and words of a text file, without comments and blank lines.
+
+    InputError if it cannot be read.
     """
     with reading(path):
         raw = path.read_bytes()
@@ -81,8 +93,9 @@ def read_lines(path: Path) -> Iterator[tuple[int, list[str]]]:
 
 
 def find_asf(amc: Path) -> Path:
-    """The skeleton {subject}.asf of {subject}_{trial}.amc, beside it or in the folder above. InputError if it
-    is in neither.
+    """Finds the skeleton {subject}.asf of {subject}_{trial}.amc, beside it or in the folder above.
+
+    InputError if it is in neither.
     """
     name = f'{amc.stem.split("_")[0]}.asf'
     with reading(amc.parent):
@@ -106,7 +119,8 @@ BONE_FIELDS = ('id', 'name', 'direction', 'length', 'axis', 'dof', 'limits', 'bo
 class Sections:
     """What the sections of an ASF file say.
 
-    units: of :units. root: the fields of :root.
+    units: of :units.
+    root: the fields of :root.
     blocks: the fields of each bone in :bonedata.
     parents: bone -> the bone that it hangs on, by :hierarchy.
     cut_off: whether the file ends within a block.
@@ -185,7 +199,9 @@ def read_unit(key: str, values: list[str], units: dict[str, str]) -> str:
 
 
 def read_root_field(key: str, values: list[str], root: dict[str, list[str]]) -> list[str]:
-    """Checks one line of :root, which all skeletons of the database have alike. ValueError if it is another.
+    """Checks one line of :root, which all skeletons of the database have alike.
+
+    ValueError if it is another.
     """
     if key in root or key not in ROOT_FIELDS:
         raise ValueError('twice, or no field of :root')
@@ -238,7 +254,7 @@ def check_limits(values: list[str]) -> list[str]:
 
 
 def check_bone(block: dict[str, list[str]]) -> None:
-    """ValueError if a bone's block that ends here lacks something."""
+    """Raises ValueError if a bone's block that ends here lacks something."""
     for name in ('id', 'name', 'direction', 'length', 'axis'):
         if name not in block:
             raise ValueError(f'the bone that ends here has no {name}')
@@ -273,7 +289,7 @@ def parent_bone(bone: str) -> str | None:
 
 
 def check_complete(path: Path, bones: dict[str, Bone], found: Sections) -> None:
-    """InputError if a bone is missing, there twice, or not in the hierarchy, or if a unit is missing."""
+    """Raises InputError if a bone is missing, twice there or not in the hierarchy, or a unit is missing."""
     for name in JOINT_OF_BONE:
         if name not in bones:
             raise InputError(f'{path}: bone {name} is not there: damaged, or not a skeleton of the CMU '
@@ -290,7 +306,7 @@ def check_complete(path: Path, bones: dict[str, Bone], found: Sections) -> None:
 
 
 def finite(values: list[str], count: int) -> list[float]:
-    """So many finite numbers, none of them absurd. ValueError otherwise."""
+    """Reads so many finite numbers, none of them absurd. ValueError otherwise."""
     if len(values) != count:
         raise ValueError(f'{len(values)} values, expected {count}')
     for value in values:
@@ -300,7 +316,7 @@ def finite(values: list[str], count: int) -> list[float]:
 
 
 def read_amc(path: Path, asf: Asf) -> Trial:
-    """The motion in an AMC file of this skeleton. InputError with the line where it is damaged."""
+    """Reads the motion in an AMC file of this skeleton. InputError with the line where it is damaged."""
     counts = {'root': 6} | {name: len(bone.turns) for name, bone in asf.bones.items() if bone.turns}
     values: dict[str, list[list[float]]] = {name: [] for name in counts}
     frame, number, last = 0, 0, 0
@@ -334,15 +350,16 @@ def read_amc(path: Path, asf: Asf) -> Trial:
 
 
 def check_frame(path: Path, number: int, values: dict[str, list[list[float]]], frame: int) -> None:
-    """InputError if a bone is missing in the frame that ends before this line."""
+    """Raises InputError if a bone is missing in the frame that ends before this line."""
     for name, own in values.items():
         if len(own) != frame:
             raise InputError(f'{path}: line {number}: the frame that ends here has no values of {name}')
 
 
 def bone_rotations(asf: Asf, values: dict[str, np.ndarray]) -> np.ndarray:
-    """(F, 38, 3) exponential maps of the transposed bone rotations C Rz Ry Rx C^T; the root's and the end
-    sites' are zero.
+    """Returns (F, 38, 3) exponential maps of the transposed bone rotations C Rz Ry Rx C^T.
+
+    The root's and the end sites' are zero.
     """
     rotations = np.zeros((len(values['root']), len(CMU.joints), 3))
     for name, joint in JOINT_OF_BONE.items():
@@ -356,7 +373,7 @@ def bone_rotations(asf: Asf, values: dict[str, np.ndarray]) -> np.ndarray:
 
 
 def benchmark_rows(trial: Trial) -> np.ndarray:
-    """(F + 1, 117) rows of a benchmark file: the T-pose at the first frame's place, then the motion.
+    """Makes a benchmark file's rows (F + 1, 117): the T-pose at the first frame's place, then the motion.
 
     The benchmark puts the root's turns together as Rz Rx Ry where the recording means Rz Ry Rx. Nobody
     noticed, because everyone drops the root's rotation; it is kept here so that the files are the same.

@@ -34,7 +34,8 @@ def unit(vectors: np.ndarray) -> np.ndarray:
 def trunk_frames(centred: dict[str, np.ndarray], dataset: str) -> Rotation:
     """Returns (F,) rotations of the body: x from right to left hip, y along the trunk but for its usual lean.
 
-    centred: joint -> (F, 3) root-centred. InputError where hips, root and neck lie on one line.
+    centred: joint -> (F, 3) root-centred.
+    InputError where hips, root and neck lie on one line.
     """
     left = unit(centred['left_hip'] - centred['right_hip'])
     trunk = unit(centred['neck'] - centred['pelvis'])
@@ -50,12 +51,11 @@ def trunk_frames(centred: dict[str, np.ndarray], dataset: str) -> Rotation:
 
 
 def anchored(centred: dict[str, np.ndarray], dataset: str, skeleton: Skeleton) -> Rotation | None:
-    """Returns (F,) rotations of the body by the dataset's own anchors: the least-squares fit of their
-    directions.
+    """Returns (F,) rotations of the body by the dataset's own anchors.
 
-    On the benchmark's own poses this is exact. None where the anchors lie on one line with the root, or where
-    they are not as far apart as on the skeleton: of Human3.6M, a lower back that coincides with the root
-    tells nothing.
+    They are the least-squares fit of the anchors' directions; on the benchmark's own poses it is exact.
+    None where the anchors lie on one line with the root, or where they are not as far apart as on the
+    skeleton: of Human3.6M, a lower back that coincides with the root tells nothing.
     """
     names = ANCHORS[dataset]
     if not all(name in centred for name in names):
@@ -74,11 +74,13 @@ def anchored(centred: dict[str, np.ndarray], dataset: str, skeleton: Skeleton) -
 
 def check_axes(centred: dict[str, np.ndarray], frames: Rotation, *, keeps_rotation: bool,
                given: bool) -> tuple[str, ...]:
-    """Compares a recording with how people are built: toes are ahead of ankles, knees bend forward, necks are
-    on top.
+    """Compares a recording with how people are built, and returns notes.
 
-    keeps_rotation: the model takes the world's up as it is. given: the user said which axis is up. Returns
-    notes. InputError where the whole recording speaks against its axes.
+    Toes are ahead of ankles, knees bend forward, necks are on top.
+
+    keeps_rotation: the model takes the world's up as it is.
+    given: the user said which axis is up.
+    InputError where the whole recording speaks against its axes.
     """
     front = frames.apply(np.tile([0.0, 0.0, 1.0], (len(frames), 1)))
     ahead = [np.sum(unit(centred[f'{side}_foot'] - centred[f'{side}_ankle']) * front, axis=-1)

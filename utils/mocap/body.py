@@ -12,8 +12,10 @@ from utils.data.synthetic.body import THREEDPW_BODY
 
 
 class OnModel(NamedTuple):
-    """body: (F, J, 3) on the model's skeleton, in its mm. person: (F, J, 3) with the person's own lengths,
-    true mm.
+    """A recording on the model's skeleton.
+
+    body: (F, J, 3) on the model's skeleton, in its mm.
+    person: (F, J, 3) with the person's own lengths, true mm.
     """
 
     body: np.ndarray
@@ -21,8 +23,9 @@ class OnModel(NamedTuple):
 
 
 def rest_offsets(skeleton: Skeleton) -> np.ndarray:
-    """Returns (J, 3) rest offsets in mm. 3DPW has many bodies and no rest pose: an adult's of our own making
-    stand in.
+    """Returns (J, 3) rest offsets in mm.
+
+    3DPW has many bodies and no rest pose: an adult's of our own making stand in.
     """
     if len(skeleton.rows[0]) < 4:
         return THREEDPW_BODY.skeleton.offsets * 1000
@@ -30,8 +33,9 @@ def rest_offsets(skeleton: Skeleton) -> np.ndarray:
 
 
 def smallest_turns(start: np.ndarray, end: np.ndarray) -> np.ndarray:
-    """Returns (F, 3, 3) the smallest rotations from the directions of `start` (F, 3) to those of `end` (F,
-    3).
+    """Returns the smallest rotations (F, 3, 3) from the directions of `start` to those of `end`.
+
+    start, end: (F, 3).
     """
     a = start / np.linalg.norm(start, axis=-1, keepdims=True)
     b = end / np.linalg.norm(end, axis=-1, keepdims=True)
@@ -50,8 +54,9 @@ def smallest_turns(start: np.ndarray, end: np.ndarray) -> np.ndarray:
 
 
 def ends_of_pieces(skeleton: Skeleton, known: np.ndarray) -> list[int]:
-    """Finds for each joint the known joint at the end of its piece: itself, or the first one below it; -1 if
-    none is.
+    """Finds for each joint the known joint at the end of its piece.
+
+    That is itself, or the first one below it; -1 if none is.
     """
     ends = [joint if known[joint] else -1 for joint in range(len(known))]
     for joint in reversed(range(1, len(known))):
@@ -65,13 +70,13 @@ def put_on_model(recorded: np.ndarray, known: np.ndarray, skeleton: Skeleton, *,
                  keep_lengths: bool) -> OnModel:
     """Puts a recording on the model's skeleton by its bones' directions.
 
-    recorded: (F, J, 3) true mm, root-centred in the body's frame; known: (J,) which joints the recording has,
-    the root among them; keep_lengths: the model has seen many bodies and takes the person's own lengths.
+    Between two known joints that follow one another, the model's skeleton is one piece. It is turned as the
+    piece before it, and then as little as possible, so that it points from the one to the other. What hangs
+    beyond the last known joint turns with the piece before it, and is as large as the person is.
 
-    The rule: between two known joints that follow one another, the model's skeleton is one piece. It is
-    turned as the piece before it, and then as little as possible, so that it points from the one to the
-    other. What hangs beyond the last known joint turns with the piece before it, and is as large as the
-    person is.
+    recorded: (F, J, 3) true mm, root-centred in the body's frame.
+    known: (J,) which joints the recording has, the root among them.
+    keep_lengths: the model has seen many bodies and takes the person's own lengths.
     """
     rest, parents, ends = rest_offsets(skeleton), skeleton.parents, ends_of_pieces(skeleton, known)
     frames, joints = len(recorded), len(parents)
@@ -111,8 +116,12 @@ def turned_piece(above: np.ndarray, rest: np.ndarray, span: np.ndarray, size: fl
                                                                                               np.ndarray]:
     """Turns a piece of the skeleton as the one above it, and then on to the recorded span.
 
-    above: (F, 3, 3); rest: (3,) mm; span: (F, 3) mm. Returns the turns, and (F,) how many times as long as at
-    rest. A piece without length keeps the turn above it.
+    A piece without length keeps the turn above it.
+
+    above: (F, 3, 3).
+    rest: (3,) mm.
+    span: (F, 3) mm.
+    Returns the turns, and (F,) how many times as long as at rest.
     """
     length, spans = float(np.linalg.norm(rest)), np.linalg.norm(span, axis=-1)
     if length < 1e-6:
@@ -124,8 +133,9 @@ def turned_piece(above: np.ndarray, rest: np.ndarray, span: np.ndarray, size: fl
 
 
 def body_scale(recorded: np.ndarray, known: np.ndarray, skeleton: Skeleton, rest: np.ndarray) -> float:
-    """Returns how many times as large the person is as the model's skeleton: the ratio of their known bones'
-    lengths.
+    """Returns how many times as large the person is as the model's skeleton.
+
+    It is the ratio of their known bones' lengths.
     """
     bones = [joint for joint, parent in enumerate(skeleton.parents)
              if parent >= 0 and known[joint] and known[parent] and np.linalg.norm(rest[joint]) > 100]
@@ -138,9 +148,13 @@ def back_to_person(future: np.ndarray, last: np.ndarray, person: np.ndarray,
                    skeleton: Skeleton) -> np.ndarray:
     """Brings poses of the model's skeleton back to a person's own bone lengths.
 
-    future: (T, J, 3), last: (J, 3) the last observed pose, both on the model's skeleton in its mm. person:
-    (F, J, 3) the same person up to that pose, true mm. Returns (T, J, 3) true mm. A bone that the model has
-    without length, such as CMU's thorax, keeps its length and turns with the bone before it.
+    A bone that the model has without length, such as CMU's thorax, keeps its length and turns with the bone
+    before it.
+
+    future: (T, J, 3) on the model's skeleton in its mm.
+    last: (J, 3) the last observed pose, in the same.
+    person: (F, J, 3) the same person up to that pose, true mm.
+    Returns (T, J, 3) true mm.
     """
     placed = np.zeros_like(future)
     for joint, parent in enumerate(skeleton.parents):
@@ -159,7 +173,9 @@ def back_to_person(future: np.ndarray, last: np.ndarray, person: np.ndarray,
 
 def carried(bone: np.ndarray, future: np.ndarray, last: np.ndarray, joint: int,
             skeleton: Skeleton) -> np.ndarray:
-    """Turns a bone (3,) at `joint` as the nearest bone with a length before it turns from `last` on, (T, 3).
+    """Turns a bone as the nearest bone with a length before it turns from `last` on, (T, 3).
+
+    bone: (3,) at `joint`.
     """
     parents = skeleton.parents
     while parents[joint] >= 0 and np.linalg.norm(last[joint] - last[parents[joint]]) <= 1e-6:

@@ -13,7 +13,10 @@ END = '_EndSite'  # an end site is named like its joint, with this at the end
 
 
 class Joint(NamedTuple):
-    """channels as the file names them (such as Zrotation), in its order; first: the column of the first one.
+    """The channels of a joint.
+
+    channels: as the file names them (such as Zrotation), in its order.
+    first: the column of the first one.
     """
 
     parent: str | None
@@ -23,9 +26,12 @@ class Joint(NamedTuple):
 
 
 class Bvh(NamedTuple):
-    """joints by name, parents before children, with end sites. values: (F, channels), turns in degrees.
+    """A recording as a BVH file tells it.
 
-    frame_time: the text that the file gives. notes: what a reader should know of the file.
+    joints: by name, parents before children, with end sites.
+    values: (F, channels), turns in degrees.
+    frame_time: the text that the file gives.
+    notes: what a reader should know of the file.
     """
 
     joints: dict[str, Joint]
@@ -35,8 +41,9 @@ class Bvh(NamedTuple):
     notes: tuple[str, ...]
 
     def rotation(self, name: str) -> Rotation:
-        """(F,) rotations of a joint relative to its parent; column vectors: the first channel is the
-        outermost turn.
+        """Returns (F,) rotations of a joint relative to its parent.
+
+        They are for column vectors: the first channel is the outermost turn.
         """
         joint = self.joints[name]
         turns = [(channel[0], joint.first + k) for k,
@@ -47,8 +54,9 @@ class Bvh(NamedTuple):
         return Rotation.from_euler(''.join(axis for axis, _ in turns), degrees, degrees=True)
 
     def position(self, name: str) -> np.ndarray:
-        """(F, 3) position of a joint in its parent's frame: its position channels, its rest offset along axes
-        without one.
+        """Returns the position (F, 3) of a joint in its parent's frame.
+
+        It is made of its position channels, and of its rest offset along axes without one.
         """
         joint = self.joints[name]
         position = np.tile(joint.offset, (len(self.values), 1))
@@ -58,9 +66,7 @@ class Bvh(NamedTuple):
         return position
 
     def positions(self) -> np.ndarray:
-        """Computes the positions of all joints in the world, (F, J, 3) in the file's units (forward
-        kinematics).
-        """
+        """Computes the positions (F, J, 3) of all joints in the world, in the file's units."""
         turned: dict[str, np.ndarray] = {}  # joint -> (F, 3, 3) from its frame to the world's
         placed: dict[str, np.ndarray] = {}
         for name, joint in self.joints.items():
@@ -75,7 +81,7 @@ class Bvh(NamedTuple):
 
 
 def read_bvh(path: Path) -> Bvh:
-    """Read a BVH file with one root. InputError with the line where it is damaged."""
+    """Reads a BVH file with one root. InputError with the line where it is damaged."""
     joints: dict[str, Joint] = {}
     open_blocks: list[str] = []  # names of the joints whose braces are open
     frames: list[list[float]] = []
@@ -144,8 +150,9 @@ def split_braces(words: list[str]) -> list[list[str]]:
 
 def read_hierarchy_line(words: list[str], joints: dict[str, Joint], open_blocks: list[str],
                         columns: int) -> int:
-    """Take one line of the hierarchy; returns how many channels it adds. ValueError on what is not
-    understood.
+    """Takes one line of the hierarchy; returns how many channels it adds.
+
+    ValueError on what is not understood.
     """
     key = words[0]
     if key == '}':

@@ -49,8 +49,9 @@ def rest_lengths(poses: np.ndarray, skeleton: Skeleton) -> np.ndarray:
 
 
 def frames_of_joints(poses: np.ndarray, skeleton: Skeleton) -> list[np.ndarray]:
-    """Returns for each joint its turn from the rest pose, (F, 3, 3): as the joint above, then on to its first
-    child.
+    """Returns for each joint its turn from the rest pose, (F, 3, 3).
+
+    It turns as the joint above does, then on to its first child.
     """
     rest = rest_offsets(skeleton)
     turns = [np.tile(np.eye(3), (len(poses), 1, 1))]
@@ -68,8 +69,9 @@ def frames_of_joints(poses: np.ndarray, skeleton: Skeleton) -> list[np.ndarray]:
 
 
 def write_joint(lines: list[str], skeleton: Skeleton, rest: np.ndarray, joint: int, depth: int) -> list[int]:
-    """Appends a joint's block and its children's to the hierarchy. Returns the joints in the order of their
-    channels.
+    """Appends a joint's block and its children's to the hierarchy.
+
+    Returns the joints in the order of their channels.
     """
     pad = '\t' * depth
 

@@ -16,9 +16,9 @@ POSITION_TOLERANCE = 1.5e-4  # ASF units: the benchmark's positions are rounded 
 
 @dataclass(frozen=True)
 class BenchmarkFile:
-    """One of the benchmark's 48 files. rows and start (the root's position in its first row) where a copy is
-    known.
+    """One of the benchmark's 48 files.
 
+    rows, start: its number of rows and the root's position in the first one, where a copy is known.
     trial: from the database's list of trials, in order, where that names them; else an empty text.
     """
 
@@ -50,7 +50,7 @@ class Source(NamedTuple):
 
 
 def benchmark_files() -> list[BenchmarkFile]:
-    """The 48 files in the benchmark's order."""
+    """Lists the 48 files in the benchmark's order."""
     with TABLE.open(newline='') as file:
         return [BenchmarkFile(row['file'], int(row['rows']) if row['rows'] else None,
                               tuple(float(row[axis]) for axis in 'xyz') if row['rows'] else (), row['trial'])
@@ -58,8 +58,9 @@ def benchmark_files() -> list[BenchmarkFile]:
 
 
 def trial_paths(folder: Path) -> dict[str, Path]:
-    """Lists every {subject}_{trial}.amc (or .AMC) below a folder by its trial's name; the first one of
-    several.
+    """Lists every {subject}_{trial}.amc (or .AMC) below a folder by its trial's name.
+
+    Of several with one name it takes the first.
     """
     paths: dict[str, Path] = {}
     for path in sorted(folder.rglob('*')):
@@ -74,8 +75,9 @@ def trial_name(subject: str, trial: str) -> str:
 
 
 def open_trial(name: str, amc: Path) -> TrialFile:
-    """Count a trial's frames and find its skeleton, without parsing it. InputError where either is not to be
-    had.
+    """Counts a trial's frames and finds its skeleton, without parsing it.
+
+    InputError where either is not to be had.
     """
     asf = find_asf(amc)
     with reading(amc):
@@ -88,15 +90,16 @@ def open_trial(name: str, amc: Path) -> TrialFile:
 
 
 def same_content(file: BenchmarkFile, trial: TrialFile) -> bool:
-    """Whether a trial has a benchmark file's number of frames (one less than rows: the T-pose) and its first
-    position.
+    """Tells whether a trial has a benchmark file's number of frames and its first position.
+
+    Its frames are one less than the file's rows, which begin with the T-pose.
     """
     return (file.rows == trial.frames + 1 and len(trial.start) == 3
             and max(abs(a - b) for a, b in zip(file.start, trial.start, strict=True)) < POSITION_TOLERANCE)
 
 
 def find_sources(files: list[BenchmarkFile], trials: Iterable[TrialFile]) -> dict[str, Source]:
-    """The trial behind each benchmark file: by content, or by the list where no copy of the file is known.
+    """Finds the trial behind each benchmark file: by content, or by the list where no copy is known.
 
     The list says which trials an action has, not in which order they became files; taking them in order is
     dropped for an action as soon as a file whose content is known shows another order.

@@ -20,6 +20,7 @@ LEFT_SIDE = ('hip', 'knee', 'ankle', 'shoulder', 'elbow', 'wrist')
 REQUIRED = ('pelvis', 'neck', *(f'{side}_{joint}' for joint in LEFT_SIDE for side in ('left', 'right')))
 
 Table = dict[str, str]  # name in the recording -> joint of the body; 'a+b' names the midpoint of two
+Found = dict[str, tuple[int, ...]]  # joint of the body -> indices in the recording, whose mean it is
 
 
 @functools.cache
@@ -44,7 +45,9 @@ def model_joints(dataset: str) -> tuple[str, ...]:
 
 
 def read_table(path: Path) -> Table:
-    """Reads a person's own table: a CSV file with the columns name and joint. InputError where it is damaged.
+    """Reads a person's own table: a CSV file with the columns name and joint.
+
+    InputError where it is damaged.
     """
     with reading(path):
         text = path.read_text(encoding='utf-8-sig', errors='replace')
@@ -66,8 +69,7 @@ def read_table(path: Path) -> Table:
 
 
 def simple(name: str) -> str:
-    """Returns a name in lower case, without a prefix such as mixamorig: and without spaces and punctuation.
-    """
+    """Returns a name in lower case, without a prefix such as mixamorig:, spaces and punctuation."""
     return re.sub(r'[^a-z0-9+]', '', re.sub(r'.*[:|]', '', name).lower())
 
 
@@ -80,16 +82,16 @@ def without_prefix(names: Sequence[str]) -> list[str]:
     return [name[length:] if 3 <= length < len(name) else name for name in plain]
 
 
-def match(table: Table, names: Sequence[str]) -> dict[str, tuple[int, ...]]:
+def match(table: Table, names: Sequence[str]) -> Found:
     """Finds the joints of a body among a recording's names.
 
-    Returns body joint -> the indices whose mean it is: one, or two for a midpoint. A joint that two names of
-    the table mean is taken from the first that is there.
+    Each has one index, or two for a midpoint.
+    A joint that two names of the table mean is taken from the first that is there.
     """
-    best: dict[str, tuple[int, ...]] = {}
+    best: Found = {}
     for spelling in ([simple(name) for name in names], without_prefix(names)):
         index = {name: number for number, name in reversed(list(enumerate(spelling)))}
-        found: dict[str, tuple[int, ...]] = {}
+        found: Found = {}
         for name, joint in table.items():
             parts = [simple(part) for part in name.split('+')]
             if joint and joint not in found and all(part in index for part in parts):
@@ -102,17 +104,17 @@ def match(table: Table, names: Sequence[str]) -> dict[str, tuple[int, ...]]:
     return best
 
 
-def missing(found: dict[str, tuple[int, ...]]) -> list[str]:
+def missing(found: Found) -> list[str]:
     """Lists the required joints that were not found."""
     return [joint for joint in REQUIRED if joint not in found]
 
 
-def find_joints(names: Sequence[str], given: str | Path | None = None) -> tuple[str,
-                                                                                dict[str, tuple[int, ...]]]:
+def find_joints(names: Sequence[str], given: str | Path | None = None) -> tuple[str, Found]:
     """Finds the table that fits a recording's joint names, or applies the given one.
 
-    given: the name of a built-in table, or the path of a CSV file. Returns the table's name and what `match`
-    returns. InputError where a required joint is not found.
+    given: the name of a built-in table, or the path of a CSV file.
+    Returns the table's name and what `match` returns.
+    InputError where a required joint is not found.
     """
     if given is not None:
         name = str(given)
@@ -131,11 +133,12 @@ def find_joints(names: Sequence[str], given: str | Path | None = None) -> tuple[
 
 
 def find_ordered(positions: np.ndarray, dataset: str,
-                 given: str | Path | None = None) -> tuple[str, dict[str, tuple[int, ...]]]:
+                 given: str | Path | None = None) -> tuple[str, Found]:
     """Finds the table that fits positions (F, J, 3) by their number of joints, or applies the given one.
 
     Of the two orders of 17 joints, Human3.6M's is known by its joint 0, which lies midway between joints 1
-    and 4. InputError where no table fits.
+    and 4.
+    InputError where no table fits.
     """
     count = positions.shape[1]
     if given is not None and str(given) not in tables():

@@ -1,5 +1,6 @@
-"""A person's own motion: root-centred poses on the model's skeleton, made of positions or rotations, at any
-frame rate.
+"""A person's own motion: root-centred poses on the model's skeleton, at any frame rate.
+
+They are made of positions or rotations.
 """
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,10 +37,13 @@ class Motion:
 
     body: (F, J, 3) root-centred poses on the model's skeleton, in the body's frame and the benchmark's mm.
     person: (F, J, 3) the same with the person's own bone lengths, true mm; None where these are the
-    skeleton's own. known: (J,) which joints the recording has; the others are placed (see body.py). rotation:
-    (F,) from the body's frame to the world's. position: (F, 3) of the root in the world, true mm. table:
-    which joint names were taken. notes: what a reader should know, a line each. t_pose: whether frame 0 is a
-    T-pose that nobody stood in.
+        skeleton's own.
+    known: (J,) which joints the recording has; the others are placed (see body.py).
+    rotation: (F,) from the body's frame to the world's.
+    position: (F, 3) of the root in the world, true mm.
+    table: which joint names were taken.
+    notes: what a reader should know, a line each.
+    t_pose: whether frame 0 is a T-pose that nobody stood in.
     """
 
     body: np.ndarray
@@ -53,21 +57,24 @@ class Motion:
     t_pose: bool = False
 
     def at(self, times: np.ndarray, *, last: int | None = None) -> np.ndarray:
-        """Returns (T, J, 3) poses at these times in s from the first frame, by cubic splines through the
-        joints' paths.
+        """Returns poses (T, J, 3) at these times, by cubic splines through the joints' paths.
 
+        times: in s from the first frame.
         last: the splines know nothing of the frames after this one.
         """
         return self.between(self.body, times, last)
 
     def person_at(self, times: np.ndarray, *, last: int | None = None) -> np.ndarray | None:
-        """Returns the same with the person's own bone lengths, true mm; None where the skeleton's are meant.
+        """Returns the same with the person's own bone lengths, true mm.
+
+        None where the skeleton's are meant.
         """
         return None if self.person is None else self.between(self.person, times, last)
 
     def between(self, poses: np.ndarray, times: np.ndarray, last: int | None) -> np.ndarray:
-        """Interpolates poses (F, J, 3). Frames so far from these times that a spline does not feel them are
-        left out.
+        """Interpolates poses (F, J, 3).
+
+        Frames so far from these times that a spline does not feel them are left out.
         """
         end = len(poses) if last is None else last + 1
         first = max(0, min(int(times.min() * self.fps) - FELT_FRAMES, end - 2))
@@ -77,8 +84,9 @@ class Motion:
 
 
 def as_array(positions: Any) -> np.ndarray:
-    """Returns a list, array or tensor as an array of float64. InputError if it holds no finite numbers, or is
-    ragged.
+    """Returns a list, array or tensor as an array of float64.
+
+    InputError if it holds no finite numbers, or is ragged.
     """
     try:
         array = np.asarray(positions.detach().cpu() if hasattr(positions, 'detach') else positions)
@@ -97,8 +105,9 @@ def motion_of_positions(positions: Any, dataset: str, *, fps: float, units: str,
                         up: str | None = None, mirror_x: bool = False) -> Motion:
     """Makes a motion of joint positions (F, J, 3) or (F, 3 J), a list, array or tensor.
 
-    joints: their order, a built-in table or a CSV file; without it, their number says it. units, up and
-    mirror_x: see `motion_of_joints`. InputError if they cannot be a person's motion.
+    joints: their order, a built-in table or a CSV file; without it, their number says it.
+    units, up and mirror_x: see `motion_of_joints`.
+    InputError if they cannot be a person's motion.
     """
     array = as_array(positions)
     if array.ndim == 2 and array.shape[1] % 3 == 0:
@@ -123,9 +132,10 @@ def motion_of_joints(joints: Joints, dataset: str, *, table: str, fps: float, un
     """Makes a motion of the positions of a body's joints, in the world or root-centred.
 
     units: of the positions; where None, the unit in which the body is of a person's size is assumed and said.
-    up: the axis that points up (y where None). mirror_x: the axes are left-handed. root: (F,) the body's
-    rotation as a file tells it, of which the hips may show that it is not the body's. InputError if it cannot
-    be a person's motion.
+    up: the axis that points up (y where None).
+    mirror_x: the axes are left-handed.
+    root: (F,) the body's rotation as a file tells it, of which the hips may show that it is not the body's.
+    InputError if it cannot be a person's motion.
     """
     skeleton = dataset_named(dataset).skeleton
     if units is None:
@@ -173,9 +183,12 @@ def trusted_rotation(root: Rotation, hips: Rotation) -> tuple[Rotation, tuple[st
 
 
 def body_rotations(centred: np.ndarray, dataset: str) -> Rotation:
-    """Returns (F,) rotations of the body from root-centred positions (F, J, 3) of all of a dataset's joints.
+    """Returns (F,) rotations of the body from the positions of all of a dataset's joints.
 
-    3DPW's poses keep their rotation. InputError where the positions do not tell how the body is turned.
+    3DPW's poses keep their rotation.
+
+    centred: (F, J, 3) root-centred.
+    InputError where the positions do not tell how the body is turned.
     """
     if dataset == '3dpw':
         return Rotation.identity(len(centred))
@@ -184,8 +197,9 @@ def body_rotations(centred: np.ndarray, dataset: str) -> Rotation:
 
 
 def assumed_unit(joints: Joints) -> tuple[str, str]:
-    """Returns the unit in which the farthest joint is nearest to 1 m from the root, and a note. InputError if
-    none fits.
+    """Returns the unit in which the farthest joint is nearest to 1 m from the root, and a note.
+
+    InputError if none fits.
     """
     size = float(np.median(reach_of(joints)))
     unit = min(UNITS_MM, key=lambda name: abs(np.log(max(size * UNITS_MM[name], 1e-9) / 1000)))
@@ -201,7 +215,7 @@ def reach_of(joints: Joints) -> np.ndarray:
 
 
 def check_size(world: Joints, units: str) -> None:
-    """InputError if the body, in mm, is not of a person's size."""
+    """Raises InputError if the body, in mm, is not of a person's size."""
     reach = reach_of(world)
     size = np.median(reach)
     if not BODY_SIZE_MM[0] <= size <= BODY_SIZE_MM[1]:
@@ -212,7 +226,7 @@ def check_size(world: Joints, units: str) -> None:
 
 
 def check_limbs(centred: Joints) -> None:
-    """InputError if a limb has no length."""
+    """Raises InputError if a limb has no length."""
     for side in ('left', 'right'):
         for upper, lower in LIMBS:
             ends = f'{side}_{upper}', f'{side}_{lower}'
@@ -223,8 +237,9 @@ def check_limbs(centred: Joints) -> None:
 
 def motion_of_rotations(rotations: np.ndarray, dataset: str, *, root: Rotation, position: np.ndarray,
                         fps: float, notes: tuple[str, ...] = (), t_pose: bool = False) -> Motion:
-    """Puts exponential maps (F, J, 3), as the benchmark stores them, on its skeleton; the root's rotation is
-    left out.
+    """Puts exponential maps (F, J, 3), as the benchmark stores them, on its skeleton.
+
+    The root's rotation is left out.
     """
     skeleton = dataset_named(dataset).skeleton
     rotations = rotations.copy()

@@ -27,9 +27,12 @@ def read_motion(path: str | Path, dataset: str, *, fps: float | None = None, uni
                 mirror_x: bool = False) -> Motion:
     """Reads a file's motion for a model of that dataset: .npy positions, the benchmark's .txt, .amc or .bvh.
 
-    fps: frames per second, instead of the file's or dataset's own. units: of a .npy's or a .bvh's positions.
-    asf: the skeleton of an .amc, if not beside it. joints: of a .npy or .bvh, a built-in table or a CSV file.
-    up: of a .npy or .bvh, the axis that points up, if not y. mirror_x: its axes are left-handed.
+    fps: frames per second, instead of the file's or dataset's own.
+    units: of a .npy's or a .bvh's positions.
+    asf: the skeleton of an .amc, if not beside it.
+    joints: of a .npy or .bvh, a built-in table or a CSV file.
+    up: of a .npy or .bvh, the axis that points up, if not y.
+    mirror_x: its axes are left-handed.
     InputError if something is missing, contradicts or cannot be read.
     """
     path = Path(path)
@@ -84,8 +87,9 @@ def read_positions(path: Path, dataset: str, fps: float | None, units: str | Non
 
 
 def read_benchmark(path: Path, dataset: str, fps: float | None) -> Motion:
-    """Reads a text file in the benchmark's layout. CMU's root turns, put together in the wrong order, are put
-    right.
+    """Reads a text file in the benchmark's layout.
+
+    CMU's root turns, put together in the wrong order, are put right.
     """
     skeleton = dataset_named(dataset).skeleton
     rows = read_numbers(path, 3 + 3 * len(skeleton.joints))

@@ -11,8 +11,9 @@ SMALLEST_STEP_MM = 120  # how far the feet are apart along the walk, standard de
 
 
 def step_rate(apart: np.ndarray, fps: float) -> float | None:
-    """Returns steps a second from how far the feet are apart along the walk (F,) in mm; None where nobody
-    walks.
+    """Returns steps a second from how far the feet are apart along the walk, (F,) in mm.
+
+    None where nobody walks.
     """
     apart = apart - apart.mean()
     if len(apart) < fps or apart.std() < SMALLEST_STEP_MM:
@@ -30,7 +31,8 @@ def step_rate(apart: np.ndarray, fps: float) -> float | None:
 def pace_note(body: np.ndarray, position: np.ndarray, fps: float, skeleton: Skeleton) -> tuple[str, ...]:
     """Returns a note where the root moves or the feet step as fast as no person does.
 
-    body: (F, J, 3) root-centred mm in the body's frame; position: (F, 3) of the root, true mm.
+    body: (F, J, 3) root-centred mm in the body's frame.
+    position: (F, 3) of the root, true mm.
     """
     half = max(1, round(fps / 2))
     speed = 0.0

@@ -12,7 +12,8 @@ def plot_errors(path: Path, title: str, times: np.ndarray,
                 curves: dict[str, tuple[np.ndarray, np.ndarray]]) -> None:
     """Draws a PNG of the errors of the prediction and of standing still over the recording.
 
-    times: (W,) s of the last observed frame. curves: horizon, in words -> the two errors (W,), true mm.
+    times: (W,) s of the last observed frame.
+    curves: horizon, in words -> the two errors (W,), true mm.
     """
     from matplotlib.figure import Figure
 

@@ -1,5 +1,6 @@
-"""What it costs to come from another skeleton: CMU test files turned into each, and predicted; and to predict
-on and on.
+"""Measures what it costs to come from another skeleton, and to predict on and on.
+
+CMU test files are turned into each skeleton and predicted.
 """
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,7 +24,8 @@ BETWEEN = {'spine1': ('pelvis', 'spine2', 0.6), 'chest': ('spine2', 'spine3', 0.
 class Cost(NamedTuple):
     """Errors in the field's mm at each predicted frame, (T,), over predicted joints that a skeleton has.
 
-    predicted: from that skeleton. direct: from the file itself, over the same joints.
+    predicted: from that skeleton.
+    direct: from the file itself, over the same joints.
     standing_still: of that skeleton.
     """
 
@@ -35,8 +37,9 @@ class Cost(NamedTuple):
 
 
 def body_joints_of(motion: Motion) -> dict[str, np.ndarray]:
-    """Returns joint of the body -> (F, 3) root-centred true mm, of a motion on CMU's skeleton turned as it
-    was recorded.
+    """Returns joint of the body -> (F, 3) root-centred true mm.
+
+    motion: on CMU's skeleton; the joints are turned as it was recorded.
     """
     world = motion.rotation.as_matrix() @ (motion.body * CMU.mm_scale_to_true).transpose(0, 2, 1)  # (F, 3, J)
     joints = dict(zip(model_joints('cmu'), world.transpose(2, 0, 1), strict=True))
@@ -46,7 +49,9 @@ def body_joints_of(motion: Motion) -> dict[str, np.ndarray]:
 
 
 def other_lengths(joints: dict[str, np.ndarray], rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """Draws another length for every bone, the same on both sides: directions stay, (F, 3) positions change.
+    """Draws another length for every bone, the same on both sides.
+
+    Directions stay, positions (F, 3) change.
     """
     names = model_joints('cmu')
     on_either_side = [name.removeprefix('left_').removeprefix('right_') for name in names]
@@ -62,8 +67,9 @@ def other_lengths(joints: dict[str, np.ndarray], rng: np.random.Generator) -> di
 
 
 def as_table(joints: dict[str, np.ndarray], table: str) -> dict[str, np.ndarray]:
-    """Keeps what a skeleton of this table has; pelvis and neck at the midpoints where the table makes them of
-    two joints.
+    """Keeps the joints that a skeleton of this table has.
+
+    Pelvis and neck lie at the midpoints where the table makes them of two joints.
     """
     names = [name for name in tables()[table] if '+' not in name]
     found = match(tables()[table], names)

@@ -1,5 +1,6 @@
-"""Prediction for a person's own motion: a checkpoint, positions or a file in, future positions in true mm
-out.
+"""Predicts how a person's own motion goes on.
+
+A checkpoint and positions or a file come in; future positions in true mm come out.
 """
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,13 +72,18 @@ class Predictor:
     def __call__(self, positions: Any, *, fps: float, units: str, last: int = -1, frames: int | None = None,
                  joints: str | Path | None = None, up: str | None = None,
                  mirror_x: bool = False) -> np.ndarray:
-        """Returns future positions (T, J, 3) in true mm, root-centred in the body's frame; of a batch (B, T,
-        J, 3).
+        """Returns future positions (T, J, 3) in true mm, root-centred in the body's frame.
+
+        Of a batch they are (B, T, J, 3).
 
         positions: (F, J, 3) or (F, 3 J), or a batch (B, F, J, 3) or (B, F, 3 J), world or root-centred, as
-        list, array or tensor. fps: their frame rate. units: mm, cm, m, in or asf. last: the last observed
-        frame. frames: how many to predict, the network's horizon if None. joints, up, mirror_x: see
-        `read_motion`. InputError if they do not fit the network.
+            list, array or tensor.
+        fps: their frame rate.
+        units: mm, cm, m, in or asf.
+        last: the last observed frame.
+        frames: how many to predict; the network's horizon if None.
+        joints, up, mirror_x: see `read_motion`.
+        InputError if they do not fit the network.
         """
         array = as_array(positions)
         batch = array.ndim == 4 or array.ndim == 3 and array.shape[2] != 3
@@ -94,8 +100,9 @@ class Predictor:
         """Predicts what follows frame `last` of a motion (from the end if negative).
 
         world: put the poses back where the root is in frame `last`, turned as it is there; where it goes from
-        there is not predicted. frames: how many to predict; beyond the network's horizon, predictions are fed
-        back. InputError where the motion is too short before that frame.
+            there is not predicted.
+        frames: how many to predict; beyond the network's horizon, predictions are fed back.
+        InputError where the motion is too short before that frame.
         """
         last = self.check_last(motion, last)
         frames = self.output_n if frames is None else frames
@@ -125,8 +132,9 @@ class Predictor:
                         self.output_n)
 
     def check_last(self, motion: Motion, last: int) -> int:
-        """Returns the frame's index from the start. InputError if it is not there, or too early to have been
-        led up to.
+        """Returns the frame's index from the start.
+
+        InputError if it is not there, or too early to have been led up to.
         """
         frames = len(motion.body)
         if not -frames <= last < frames:
@@ -149,12 +157,13 @@ class Predictor:
 
     @torch.inference_mode()
     def predict(self, observed: np.ndarray, frames: int | None = None) -> np.ndarray:
-        """Predicts all joints of the future, (T, J, 3), from observed poses (T_in, J, 3) in the body's frame
-        and the benchmark's mm.
+        """Predicts all joints of the future, (T, J, 3), in the body's frame and the benchmark's mm.
 
         Joints that the network does not predict are copies of predicted ones at the same place, or stay as
-        last observed. frames: how many; beyond the horizon the network is asked again with its own prediction
-        as observed.
+        last observed.
+
+        observed: (T_in, J, 3) in the same frame and unit.
+        frames: how many; beyond the horizon the network is asked again with its own prediction as observed.
         """
         frames = self.output_n if frames is None else frames
         poses = torch.from_numpy(observed.astype(np.float32))
@@ -167,8 +176,9 @@ class Predictor:
 
 
 def load_predictor(path: str | Path) -> Predictor:
-    """The network in a checkpoint, or the best one in a run folder, on the CPU. InputError if it cannot be
-    used.
+    """Loads the network in a checkpoint, or the best one in a run folder, on the CPU.
+
+    InputError if it cannot be used.
     """
     trained = load_trained(checkpoint_path(Path(path)))
     return Predictor(trained.model, trained.dataset.name, trained.settings['input_n'],

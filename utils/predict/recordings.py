@@ -20,9 +20,9 @@ INVENTED_SECONDS = 4
 
 
 def find_recordings(paths: Sequence[Path]) -> list[Path]:
-    """Lists files as they are given, and of a folder those below it that can be recordings, without hidden
-    ones.
+    """Lists files as they are given, and of a folder those below it that can be recordings.
 
+    Hidden files are left out.
     InputError where a folder has none, or two recordings have one name without ending: their predictions
     would too.
     """
@@ -47,8 +47,7 @@ def find_recordings(paths: Sequence[Path]) -> list[Path]:
 
 
 def output_path(out: Path, recording: Path, *, several: bool) -> Path:
-    """Returns where a recording's prediction goes: `out`, of several recordings beside it as walk_future.csv.
-    """
+    """Returns where a recording's prediction goes: `out`, or of several a file beside it, walk_future.csv."""
     return out.with_name(f'{recording.stem}_{out.name}') if several else out
 
 
@@ -63,7 +62,8 @@ def slide(predictor: Predictor, motion: Motion, every: int, *, world: bool = Fal
           frames: int | None = None) -> Sliding:
     """Predicts from every `every`-th frame of a motion on, from the first one that enough frames lead up to.
 
-    Frame 0 is not observed where it is a T-pose. InputError where the motion is too short.
+    Frame 0 is not observed where it is a T-pose.
+    InputError where the motion is too short.
     """
     if every < 1:
         raise InputError(f'--every {every}: give a number of frames, 1 or more')
@@ -76,8 +76,10 @@ def slide(predictor: Predictor, motion: Motion, every: int, *, world: bool = Fal
 
 
 def errors_over_time(sliding: Sliding, fps: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Returns of the windows whose future is recorded: times (W,) in s of the last observed frame, and the
-    errors (W, T) of the prediction and of standing still, true mm.
+    """Returns times and errors of the windows whose future is recorded.
+
+    The times (W,) are those of the last observed frame, in s. The errors (W, T), in true mm, are those of the
+    prediction and of standing still.
     """
     scored = [(last / fps, forecast.errors, forecast.errors_standing_still)
               for last, forecast in zip(sliding.lasts, sliding.forecasts, strict=True)

@@ -18,10 +18,12 @@ SLIDING_KINDS = ('.npy', '.csv')
 
 def write_forecast(path: Path, forecast: Forecast, skeleton: Skeleton, *,
                    with_observed: bool = False) -> None:
-    """Writes the future: .npy (T, J, 3), .csv with time stamps and named columns, or .bvh in cm. Whole or not
-    at all.
+    """Writes the future: .npy (T, J, 3), .csv with time stamps and named columns, or .bvh in cm.
 
-    with_observed: the observed frames stand before the prediction. InputError for another ending.
+    Whole or not at all.
+
+    with_observed: the observed frames stand before the prediction.
+    InputError for another ending.
     """
     poses, times = forecast.future, forecast.future_ms
     if with_observed:
@@ -40,8 +42,9 @@ def write_forecast(path: Path, forecast: Forecast, skeleton: Skeleton, *,
 
 
 def write_sliding(path: Path, lasts: list[int], forecasts: list[Forecast]) -> None:
-    """Writes the predictions of many windows into one file: .npy (W, T, J, 3), or .csv with the last observed
-    frame.
+    """Writes the predictions of many windows into one file.
+
+    That is .npy (W, T, J, 3), or .csv with the last observed frame.
     """
     if path.suffix.lower() == '.npy':
         write_array(path, np.stack([forecast.future for forecast in forecasts]))

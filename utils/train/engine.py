@@ -126,7 +126,10 @@ def predict_mixed(network: nn.Module, *views: Tensor, amp: bool) -> Prediction:
 
 
 def count(progress: EpochProgress, terms: LossTerms, bad: Tensor) -> None:
-    """Adds a step to the progress, on the device. bad: (), whether its loss or gradient was not finite."""
+    """Adds a step to the progress, on the device.
+
+    bad: (), whether its loss or gradient was not finite.
+    """
     values = torch.stack(terms).detach()
     numbered = torch.cat([values.new_tensor([progress.step]), values])
     progress.first_bad = torch.where(bad & (progress.bad_steps == 0), numbered, progress.first_bad)

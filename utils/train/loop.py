@@ -234,7 +234,8 @@ def shares_batch(training: Training) -> Batch:
 def epoch_line(history: list[dict[str, float]], epochs: int, best: dict[str, float]) -> str:
     """Returns the line of a run's last finished epoch, at most 110 columns. history.csv has more of it.
 
-    epochs: of the whole run. best: the entry of the best epoch.
+    epochs: of the whole run.
+    best: the entry of the best epoch.
     """
     entry, total = history[-1], sum(entry['seconds'] for entry in history)
     left = entry['seconds'] * (epochs - len(history))

@@ -115,7 +115,8 @@ def claim(folder: Path, planned: Frames) -> None:
     unmarked = present and MARKER not in present
     replaced = (present - listed) & set(planned)
     if unmarked or replaced or (folder.exists() and not folder.is_dir()):
-        raise ValueError(f'{folder} holds data that is not sample data of this tool: choose another folder')
+        raise ValueError(f'{folder} holds data that is not synthetic data of this tool: choose another '
+                         'folder')
     folder.mkdir(parents=True, exist_ok=True)
     # The marker names old and new files before the first change, as a stopped run leaves some of both.
     write_text(marker, '\n'.join([NOTICE, *sorted(listed | set(planned)), '']))
