@@ -63,6 +63,14 @@ class Option:
     required: bool = False
 
 
+
+def file_and_function(text: str) -> str:
+    """Takes FILE.py:function, or nothing."""
+    if text and not (text.rpartition(':')[0].endswith('.py') and text.rpartition(':')[2].isidentifier()):
+        raise argparse.ArgumentTypeError(f'{text} is not FILE.py:function')
+    return text
+
+
 share = at_least(0, float, most=1)
 below_one = at_least(0, float, below=1)
 
@@ -161,6 +169,9 @@ BEYOND = (
         for name, recipe in RECIPES.items()), choices=tuple(RECIPES)),
 )
 RUN = (
+    Option('network', '', 'train and evaluate a network of your own instead of KSOF: this function, called '
+           'with node_n, input_n and output_n (docs/extend.md). A checkpoint runs no file, so --is_eval and '
+           '--is_load take it again', file_and_function, metavar='FILE.py:function', older=''),
     Option('cuda_idx', 'cuda:0', 'device: cuda:0, cuda:1, mps or cpu; without CUDA the CPU is used'),
     Option('exp', None, 'run folder: a name under checkpoint/, or a path from the current folder; made of '
            'the settings if not given'),
@@ -178,6 +189,9 @@ GROUPS = {'data': DATA, 'network': NETWORK, 'training': TRAIN, 'beyond the paper
 OPTIONS = tuple(option for group in GROUPS.values() for option in group)
 # What a checkpoint must agree with: the dataset and what shapes the network.
 SHAPE = ('dataset', *(option.name for option in OPTIONS if option.role == 'shape'))
+# What only KSOF has, and no network of one's own: its shape, and the terms of the loss that are its paths'.
+KSOF_ONLY = ('dct_n', 'num_gcn', 'd_model', 'dropout', 'tcn_axis', 'topk', 'wiring', 'without', 'jps_weight',
+             'path_weight')
 # What must not change either when a run is resumed.
 TRAINING = tuple(option.name for option in OPTIONS if option.role == 'training')
 # Names that other projects give some options -> ours. A mistyped or foreign name gets a hint.
@@ -248,6 +262,10 @@ def parse(dataset: str, title: str, defaults: dict[str, Any], *, node_n: int,
     options = parser(dataset, title, defaults).parse_args(argv)
     if options.recipe:
         options = parser(dataset, title, defaults | RECIPES[options.recipe]).parse_args(argv)
+    if options.network:
+        named = named_options(dataset, title, defaults, argv)
+        if wrong := [f'--{name}' for name in KSOF_ONLY if name in named]:
+            raise InputError(f'{", ".join(wrong)}: of KSOF, not of the --network; leave out')
     if not (options.is_eval or options.is_load or options.init):  # else the shape is the checkpoint's
         check_shape(vars(options), title, node_n=node_n)
     if options.is_eval and options.no_test:
@@ -269,7 +287,7 @@ def check_shape(settings: Mapping[str, Any], title: str, *, node_n: int) -> None
     if settings['node_n'] != node_n:
         raise InputError(f'--node_n {settings["node_n"]}: {title} has {node_n} predicted coordinates; use '
                          f'--node_n {node_n}')
-    if settings['dct_n'] > frames:
+    if settings['dct_n'] > frames and not settings['network']:
         raise InputError(f'--dct_n {settings["dct_n"]}: a window of {frames} frames has no more than '
                          f'{frames} coefficients')
 
@@ -277,12 +295,18 @@ def check_shape(settings: Mapping[str, Any], title: str, *, node_n: int) -> None
 def given_options(dataset: str, title: str, defaults: dict[str, Any],
                   argv: Sequence[str] | None = None) -> dict[str, Any]:
     """Returns the options that a command line names, and those that its recipe sets."""
+    named = named_options(dataset, title, defaults, argv)
+    return RECIPES.get(named.get('recipe', ''), {}) | named
+
+
+def named_options(dataset: str, title: str, defaults: dict[str, Any],
+                  argv: Sequence[str] | None = None) -> dict[str, Any]:
+    """Returns the options that a command line names."""
     unset = object()
     nothing = argparse.Namespace(**{option.name: unset for option in OPTIONS})
     options = parser(dataset, title, defaults).parse_args(argv, nothing)
-    named = {option.name: value for option in OPTIONS
-             if (value := getattr(options, option.name)) is not unset}
-    return RECIPES.get(named.get('recipe', ''), {}) | named
+    return {option.name: value for option in OPTIONS
+            if (value := getattr(options, option.name)) is not unset}
 
 
 def differing(settings: Mapping[str, Any], defaults: Mapping[str, Any], *,
@@ -295,22 +319,24 @@ def differing(settings: Mapping[str, Any], defaults: Mapping[str, Any], *,
     usual = {option.name: option.default for option in OPTIONS} | dict(defaults)
     usual |= RECIPES.get(str(settings.get('recipe')), {})
     kept = [option.name for option in OPTIONS
-            if everything or option.role != 'run' or option.name in ('recipe', 'init')]
+            if everything or option.role != 'run' or option.name in ('recipe', 'init', 'network')]
     return {name: settings[name] for name in kept if name in settings and settings[name] != usual[name]}
 
 
 def run_name(settings: Mapping[str, Any]) -> str:
     """Names a run folder by the dataset, the network's shape and the recipe.
 
-    A variant of the network stands there only where it is not the default.
+    A variant of the network stands there only where it is not the default; one's own by its function.
     """
-    name = settings['dataset']
+    name, own = settings['dataset'], settings['network'].rpartition(':')[2]
     recipe = settings['recipe']
     for option in OPTIONS:
         value = settings[option.name]
         usual = (option.default, RECIPES[recipe].get(option.name) if recipe else None)
+        if own and option.name in KSOF_ONLY:
+            continue
         if option.short:
             name += f'_{option.short}{value}'
         elif option.role == 'shape' and option.name != 'node_n' and value not in usual:
             name += f'_{option.name.partition("_")[0]}-{value}'
-    return name + (f'_{recipe}' if recipe else '')
+    return '_'.join(part for part in (name, own, recipe) if part)

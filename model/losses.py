@@ -82,6 +82,7 @@ class KSOFLoss(nn.Module):
     frames, joints: T and J, needed for error_weighting alone.
     """
 
+    terms: tuple[str, ...] = LossTerms._fields  # those that say something of this loss
     typical: Tensor
     steps: Tensor
 
@@ -148,3 +149,21 @@ class KSOFLoss(nn.Module):
         change = torch.where(errors.isfinite(), errors - self.typical, 0)
         self.typical += change * (1 / self.steps).clamp(min=1 - MEMORY)
         self.typical.clamp_(min=1e-3)
+
+
+class MPJPELoss(KSOFLoss):
+    """Takes the MPJPE of a network without paths, and what else is asked for. KSOFLoss has the parameters."""
+
+    terms = ('total', 'fused', 'jps')
+
+    def __init__(self, velocity_weight: float = 0.0, near_frames: float = 0.0, *,
+                 error_weighting: float = 0.0, frames: int = 0, joints: int = 0):
+        super().__init__(0.0, velocity_weight, near_frames, learned_weights=False,
+                         error_weighting=error_weighting, frames=frames, joints=joints)
+        nn.init.zeros_(self.log_a)  # log a and log b add nothing to the total
+        nn.init.zeros_(self.log_b)
+
+    def addends(self, means: LossMeans) -> dict[str, Tensor]:
+        """Returns the weighted errors, and those of velocities where they have a weight."""
+        addends = super().addends(means)
+        return {name: addends[name] for name in ('fused', 'velocity') if name in addends}

@@ -137,13 +137,14 @@ def run_facts(runs: Sequence[Run], with_latency: bool) -> tables.Table:
     for run in runs:
         results, skeleton = run.results, run.results.dataset.skeleton
         of_all = f'{len(results.windows)} of {len(results.dataset.actions)}'
-        model = model_of(run) if run.options else None
+        model = model_of(run) if run.options and not run.options.get('network') else None
+        size = sum(p.numel() for p in model.parameters()) if model else results.parameters
         speed = run.windows_per_s
         cells.append([run.name, f'{results.input_n} + {results.output_n}',
                       f'{results.protocol}: {sum(results.windows.values())}',
                       of_all if results.has_actions else '-',
-                      f'{results.epoch}' + (f' of {len(run.history)}' if run.history else ''),
-                      f'{sum(p.numel() for p in model.parameters()) / 1e6:.2f} M' if model else '-',
+                      f'{results.epoch or "-"}' + (f' of {len(run.history)}' if run.history else ''),
+                      f'{size / 1e6:.2f} M' if size else '-',
                       f'{speed:.0f}' if speed else '-'])
         if with_latency:
             cells[-1].append(f'{latency_ms(model, results.input_n, skeleton.node_n):.1f}' if model else '-')

@@ -10,15 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from model.ksof import KSOF
-from model.losses import KSOFLoss
+from model.losses import KSOFLoss, MPJPELoss
 from opt import completed
 from utils.common.device import memory
 from utils.common.errors import InputError
 from utils.data.augment import Augmentation
 from utils.data.lookup import dataset_named
 from utils.data.windows import Windows, build_windows
+from utils.network_file import NetworkFile, build_own
 from utils.train.settings import TrainSettings
 
 Settings = Mapping[str, Any]
@@ -35,13 +37,19 @@ def network_arguments(settings: Settings) -> dict[str, Any]:
             | {'norm': 'layer' if without == 'batch_norm' else 'batch'})
 
 
-def build_network(settings: Settings, *, copies: int = 1) -> KSOF:
+def build_network(settings: Settings, *, copies: int = 1, own: NetworkFile | None = None) -> nn.Module:
     """Builds the network, with untrained weights.
 
     copies: how often memory must hold the weights. Training holds them as gradients and in the optimizer too.
-    Raises InputError, before memory is taken, where this machine has less.
+    own: the file of a network of one's own. Settings alone never have a file run.
+    Raises InputError, before memory is taken, where this machine has less, or where such a file is needed.
     """
     settings = completed(settings)
+    if own:
+        return build_own(own, **{name: settings[name] for name in ('node_n', 'input_n', 'output_n')})
+    if settings['network']:
+        raise InputError(f'{Path(str(settings["network"])).name} is a network of one\'s own: only the mains '
+                         'run its file, with --network')
     make = partial(KSOF, **network_arguments(settings))
     if torch.get_default_device().type != 'meta':
         with torch.random.fork_rng(devices=[]), torch.device('meta'):  # sizes, without memory or another seed
@@ -58,6 +66,10 @@ def build_network(settings: Settings, *, copies: int = 1) -> KSOF:
 def build_loss(settings: Settings) -> KSOFLoss:
     """Builds the training loss."""
     settings = completed(settings)
+    if settings['network']:
+        return MPJPELoss(settings['velocity_weight'], settings['near_frames'],
+                         error_weighting=settings['error_weighting'], frames=settings['output_n'],
+                         joints=settings['node_n'] // 3)
     return KSOFLoss(settings['jps_weight'], settings['velocity_weight'], settings['near_frames'],
                     learned_weights=settings['without'] != 'loss_weights',
                     path_weight=settings['path_weight'], error_weighting=settings['error_weighting'],
@@ -75,7 +87,8 @@ def load_windows(settings: Settings, root: Path, split: str, device: torch.devic
     settings = completed(settings)
     dataset = dataset_named(settings['dataset'])
     windows = build_windows(dataset, root, split, input_n=settings['input_n'], output_n=settings['output_n'],
-                            dct_n=settings['dct_n'], skip_rate=settings['skip_rate'],
+                            dct_n=1 if settings['network'] else settings['dct_n'],
+                            skip_rate=settings['skip_rate'],
                             test_sample_num=settings['test_sample_num'], device=device,
                             allow_missing=settings['allow_missing'])
     if split == 'train' and any(settings[name] for name in ('mirror', 'reverse', 'stretch', 'shift')):

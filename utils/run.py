@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 import torch
 from filelock import FileLock
+from torch import nn
 
-from model.ksof import KSOF
 from opt import SHAPE, TRAINING, check_shape, completed, differing, given_options, parse, run_name
 from utils.build import Settings, build_loss, build_network, load_windows, train_settings
 from utils.common import checkpoint, distributed, run_folder
@@ -24,8 +24,9 @@ from utils.data.dataset import Dataset, find_root
 from utils.data.marker import is_sample
 from utils.data.windows import Windows
 from utils.evaluate.methods import score_methods
-from utils.evaluate.results import Results, results_of
+from utils.evaluate.results import NETWORK, Results, results_of
 from utils.evaluate.symmetry import scored_network
+from utils.network_file import read_network_file
 from utils.report.page import write_all
 from utils.train.loop import Training, build_training, restore, save_last, train
 
@@ -69,7 +70,9 @@ def run(dataset: Dataset, options: argparse.Namespace, named: Settings, defaults
     defaults: the main's own.
     """
     device = choose_device(options.cuda_idx)
-    start = find_start(dataset, choose_precision(vars(options), device), named)
+    own = read_network_file(options.network) if options.network else None
+    asked = choose_precision(vars(options), device) | ({'network_sha256': own.sha256} if own else {})
+    start = find_start(dataset, asked, named)
     with ExitStack() as held:
         if start.lock:
             held.callback(start.lock.release)
@@ -77,7 +80,7 @@ def run(dataset: Dataset, options: argparse.Namespace, named: Settings, defaults
         check_shape(settings, dataset.title, node_n=dataset.skeleton.node_n)
         torch.manual_seed(options.seed)
         root = find_root(options.data_dir, dataset)
-        model = build_network(settings, copies=1 if options.is_eval else 4).to(device)
+        model = build_network(settings, copies=1 if options.is_eval else 4, own=own).to(device)
         if settings['init'] and not (options.is_eval or options.is_load):
             take_weights(model, start)
         distributed.share_norms(model)
@@ -120,6 +123,7 @@ def find_start(dataset: Dataset, settings: dict[str, Any], given: Settings) -> S
         # When the run goes on the command still has --init, which then only names its folder.
         path = run_folder.checkpoint_at(settings['init'])
         saved = checkpoint.load(path)
+        check_network(saved, settings, path)
         # take_weights refuses what does not fit. The mirror image, say, may be averaged over or not.
         settings |= shape_of(saved, path) | {name: given[name] for name in SHAPE if name in given}
         settings |= {'dataset': dataset.name}
@@ -146,6 +150,7 @@ def find_scored(settings: dict[str, Any], said: list[str], folder: Path, named: 
         run_folder.require_run(folder, checkpoint.BEST)
     path = named or folder / checkpoint.BEST
     saved, digest = checkpoint.load_with_digest(path)
+    check_network(saved, settings, path)
     shape = shape_of(saved, path)
     checkpoint.check_settings(shape, settings, said, path)
     check_owner(folder, path, saved, digest)
@@ -162,6 +167,7 @@ def find_resumed(settings: dict[str, Any], said: list[str], folder: Path, named:
     lock = distributed.on_first(lambda: run_folder.lock_run(folder)) if goes_on_in(folder, named) else None
     try:
         saved, path = (checkpoint.load(named), named) if named else checkpoint.load_last(folder)
+        check_network(saved, settings, path)
         shape = shape_of(saved, path)
         with checkpoint.fitting(path):
             theirs = completed(saved['options'])
@@ -180,12 +186,30 @@ def shape_of(saved: checkpoint.Checkpoint, path: Path) -> dict[str, Any]:
         return {name: theirs[name] for name in SHAPE}
 
 
+def check_network(saved: checkpoint.Checkpoint, settings: Settings, path: Path) -> None:
+    """Says where the file of a checkpoint's own network has changed since.
+
+    settings: this command's.
+    InputError where it names such a file and the checkpoint has none, or the reverse.
+    """
+    theirs, ours = str(saved['options'].get('network', '')), settings['network']
+    if theirs and not ours:
+        raise InputError(f'{path}: is of a network of one\'s own, {Path(theirs).name}; no checkpoint runs a '
+                         f'file by itself, so name it: --network FILE.py:{theirs.rpartition(":")[2]}')
+    if ours and not theirs:
+        raise InputError(f'{path}: is of KSOF, not of the network that is named: leave out --network')
+    was, now = saved['options'].get('network_sha256'), settings.get('network_sha256')
+    if was != now or theirs.rpartition(':')[2] != ours.rpartition(':')[2]:
+        log.warning('--network %s: is not what %s was made with (%s, SHA-256 %s; now %s)', ours, path,
+                    Path(theirs).name, str(was)[:12], str(now)[:12])
+
+
 def goes_on_in(folder: Path, named: Path | None) -> bool:
     """Tells whether a run goes on in the folder that its checkpoint lies in, and not as a copy in another."""
     return named is None or named.parent.resolve() == folder.resolve()
 
 
-def take_weights(model: KSOF, start: Start) -> None:
+def take_weights(model: nn.Module, start: Start) -> None:
     """Gives a new run the weights of another. InputError naming what does not fit."""
     assert start.saved and start.path
     weights, own = start.saved['model'], model.state_dict()
@@ -299,7 +323,7 @@ def check_owner(folder: Path, path: Path, saved: checkpoint.Checkpoint, digest: 
 
 
 def evaluate_run(dataset: Dataset, root: Path, windows: Windows, settings: Settings, folder: Path, path: Path,
-                 model: KSOF) -> str | None:
+                 model: nn.Module) -> str | None:
     """Scores a run's checkpoint and both baselines on the test windows.
 
     Writes the tables and returns their text.
@@ -325,7 +349,8 @@ def evaluate_run(dataset: Dataset, root: Path, windows: Windows, settings: Setti
                                   epoch=saved['epoch'], selected_on='validation', methods=scores.methods,
                                   motion=scores.motion, pck=scores.pck, checkpoint=about,
                                   parameters=sum(p.numel() for p in model.parameters()),
-                                  sample=is_sample(root))
+                                  sample=is_sample(root),
+                                  network=settings['network'].rpartition(':')[2] or NETWORK)
 
     def write() -> str:
         with run_folder.tables_lock(folder):

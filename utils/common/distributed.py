@@ -99,7 +99,8 @@ def share_norms(model: nn.Module) -> None:
 
 def average_norms(model: nn.Module) -> None:
     """Averages the batch norms' running statistics over the ranks, so that all have the same network."""
-    average([statistic for norm in model.modules() if isinstance(norm, nn.BatchNorm1d)
+    kinds = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+    average([statistic for norm in model.modules() if isinstance(norm, kinds)
              for statistic in (norm.running_mean, norm.running_var) if statistic is not None])
 
 

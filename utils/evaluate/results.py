@@ -40,6 +40,7 @@ class Results:
     checkpoint: the file that was scored: its path from the results' folder, epoch, SHA-256 and id of its run.
     pck: percentage of the predicted joints within a distance, by that distance in mm (a text) and method.
     errors: the file of the windows' errors beside results.json, and its SHA-256.
+    network: what files and tables call NETWORK, where it is another than KSOF.
     """
 
     dataset: Dataset
@@ -57,6 +58,11 @@ class Results:
     checkpoint: dict[str, Any] = field(default_factory=dict)
     pck: Motion = field(default_factory=dict)
     errors: dict[str, str] = field(default_factory=dict)
+    network: str = NETWORK
+
+    def named(self, tables: dict[str, ActionTable]) -> dict[str, ActionTable]:
+        """Returns tables by method, under the names that files and tables show."""
+        return renamed(tables, NETWORK, self.network)
 
     @property
     def tables(self) -> list[ActionTable]:
@@ -82,10 +88,17 @@ class Results:
 
 def results_of(windows: Windows, dataset: Dataset, *, protocol: str, epoch: int, selected_on: str,
                methods: dict[str, ActionTable], motion: Motion, pck: Motion, parameters: int, sample: bool,
-               checkpoint: dict[str, Any]) -> Results:
+               checkpoint: dict[str, Any], network: str = NETWORK) -> Results:
     """Builds the results from the windows they were measured on; `Results` describes the other parameters."""
     return Results(dataset, windows.counts(), protocol, windows.input_n, windows.output_n, epoch, selected_on,
-                   methods, windows.missing_files, sample, motion, parameters, checkpoint, pck)
+                   methods, windows.missing_files, sample, motion, parameters, checkpoint, pck,
+                   network=network)
+
+
+def renamed(tables: dict[str, ActionTable], old: str, new: str) -> dict[str, ActionTable]:
+    """Returns tables by method, the network's two under another name."""
+    names = {name: name.replace(old, new, 1) for name in (old, PREDICTED.replace(NETWORK, old, 1))}
+    return {names.get(method, method): table for method, table in tables.items()}
 
 
 def over_actions(results: Results, actions: Sequence[str]) -> Results:
@@ -111,7 +124,7 @@ def json_dict(results: Results) -> dict[str, Any]:
 
     def rounded(tables: dict[str, ActionTable]) -> dict[str, ActionTable]:
         return {name: {action: [round(error, 4) for error in errors] for action, errors in table.items()}
-                for name, table in tables.items()}
+                for name, table in results.named(tables).items()}
 
     return {
         'dataset': results.dataset.name, 'protocol': results.protocol, 'input_n': results.input_n,
@@ -126,9 +139,9 @@ def json_dict(results: Results) -> dict[str, Any]:
         'mpjpe_up_to_frame': rounded({name: {action: up_to_frame(errors) for action, errors in table.items()}
                                       for name, table in results.methods.items()}),
         'final_displacement': {name: {action: round(errors[-1], 4) for action, errors in table.items()}
-                               for name, table in results.methods.items()},
+                               for name, table in results.named(results.methods).items()},
         'pck_percent': {distance: rounded(tables) for distance, tables in results.pck.items()},
-        'errors': results.errors,
+        'errors': results.errors, 'network': results.network,
     }
 
 
@@ -141,12 +154,14 @@ def read_results(path: Path) -> Results:
     """Reads a results.json. Raises InputError if it is missing or not one."""
     try:
         content = json.loads(path.read_bytes())
+        network = str(content.get('network', NETWORK))
+        motion, pck = ({name: renamed(tables, network, NETWORK) for name, tables in content[key].items()}
+                       if key in content else {} for key in ('motion', 'pck_percent'))
         results = Results(dataset_named(content['dataset']), content['windows'], content['protocol'],
                           content['input_n'], content['output_n'], content['epoch'], content['selected_on'],
-                          content['methods'], content['missing_files'], content['sample'],
-                          content.get('motion', {}), content.get('parameters', 0),
-                          content.get('checkpoint', {}), content.get('pck_percent', {}),
-                          content.get('errors', {}))
+                          renamed(content['methods'], network, NETWORK), content['missing_files'],
+                          content['sample'], motion, content.get('parameters', 0),
+                          content.get('checkpoint', {}), pck, content.get('errors', {}), network)
         complete = results.windows and all(len(table[action]) == results.output_n for table in results.tables
                                            for action in (*results.windows, 'avg'))
         check_values(results)

@@ -7,6 +7,7 @@ from torch import nn
 
 from utils.build import build_network, completed
 from utils.common import checkpoint, run_folder
+from utils.common.errors import InputError
 from utils.data.dataset import Dataset
 from utils.data.lookup import dataset_named
 from utils.evaluate.symmetry import SymmetryAverage, scored_network
@@ -37,6 +38,9 @@ def load_trained(path: Path) -> Trained:
     if path.suffix.lower() == '.onnx':
         return load_onnx(path)
     saved = checkpoint.load(path)
+    if own := saved['options'].get('network'):
+        raise InputError(f'{path}: is of a network of one\'s own, {Path(str(own)).name}: only the mains run '
+                         'its file, with --network')
     with checkpoint.fitting(path):
         settings = completed(saved['options'])
         dataset = of_dataset(settings)

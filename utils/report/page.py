@@ -92,10 +92,11 @@ def blocks(results: Results) -> list[Block]:
     if results.has_actions:
         by_action = next(iter(results.methods.values()))
         rows = [Row(action, [errors[f] for f in frames], rival=False) for action, errors in by_action.items()]
-        page += ['KSOF by action:', label_table(results, frames, rows)]
+        page += [f'{results.network} by action:', label_table(results, frames, rows)]
     if results.motion:
-        before, after = motion_sentences(results.motion, results.dataset.skeleton)
-        page += [before, label_table(results, frames, motion_rows(results.motion, frames)), after]
+        motion = {measure: results.named(tables) for measure, tables in results.motion.items()}
+        before, after = motion_sentences(motion, results.dataset.skeleton)
+        page += [before, label_table(results, frames, motion_rows(motion, frames)), after]
     return [*page, Notes([*caveats(results), *notes])]
 
 
@@ -118,7 +119,7 @@ def heading(results: Results) -> list[Block]:
         missing = f' (missing: {", ".join(results.missing_actions)})' if results.missing_actions else ''
         over = f'mean of {len(results.windows)} of {len(results.dataset.actions)} actions{missing}'
     size = f'; {results.parameters / 1e6:.2f} M parameters' if results.parameters else ''
-    return [Heading(f'KSOF on {measured_on(results)}: {results.input_n} observed, '
+    return [Heading(f'{results.network} on {measured_on(results)}: {results.input_n} observed, '
                     f'{results.output_n} predicted frames'),
             f'MPJPE in mm at the frame, {over}; {tested_on(results)}; epoch {results.epoch}, selected on '
             f'{results.selected_on}{size}.']
@@ -131,8 +132,9 @@ def summary_rows(results: Results, frames: list[int]) -> list[Row]:
 
     frames: indices of the predicted frames.
     """
-    rows = [Row(name, [table['avg'][f] for f in frames], rival=name != PREDICTED)
-            for name, table in results.methods.items()]
+    shown = results.named(results.methods)
+    rows = [Row(name, [table['avg'][f] for f in frames], rival=method != PREDICTED)
+            for method, (name, table) in zip(results.methods, shown.items(), strict=True)]
     network, more = rows[0], []
     subset = results.dataset.other_average
     if subset and not results.missing_actions:

@@ -96,7 +96,7 @@ def draw_curves(history: list[Epoch], path: Path) -> None:
         axes.plot(epochs, [entry[key] for entry in history], marker=marker, markersize=4, **style)
 
     errors = figure.add_subplot(grid[0, :])
-    for key, colour, line, width, name in ERRORS:
+    for key, colour, line, width, name in shown_errors(history):
         curve(errors, key, color=colour, linestyle=line, linewidth=width, label=name)
     best = min(history, key=lambda entry: entry['validation'])
     errors.plot(best['epoch'], best['validation'], marker='*', markersize=15, linestyle='none', color=BLUE,
@@ -106,15 +106,17 @@ def draw_curves(history: list[Epoch], path: Path) -> None:
     leave_out_start(errors, history)
     errors.legend(frameon=False, ncols=5, fontsize=9, loc='lower center', bbox_to_anchor=(0.5, 1),
                   columnspacing=1.2, handlelength=2.2)
-    small = [figure.add_subplot(grid[1, column]) for column in range(3)]
+    has_weights = 'a' in history[-1]  # not of a network of one's own
+    small = [figure.add_subplot(grid[1, column]) for column in range(2 + has_weights)]
     curve(small[0], 'jps', color=GREY)
     small[0].set(title='joint point smoothness', ylabel='mm / frame²')
-    curve(small[1], 'a', color=PURPLE, linestyle=':', label='a (S-GCN)')
-    curve(small[1], 'b', color=GREEN, linestyle='--', label='b (K-TCN)')
-    small[1].set(title='loss weights')
-    small[1].legend(frameon=False)
-    curve(small[2], 'lr', color=GREY)
-    small[2].set(title='learning rate', ylim=(0, 1.1 * max(entry['lr'] for entry in history) or 1))
+    if has_weights:
+        curve(small[1], 'a', color=PURPLE, linestyle=':', label='a (S-GCN)')
+        curve(small[1], 'b', color=GREEN, linestyle='--', label='b (K-TCN)')
+        small[1].set(title='loss weights')
+        small[1].legend(frameon=False)
+    curve(small[-1], 'lr', color=GREY)
+    small[-1].set(title='learning rate', ylim=(0, 1.1 * max(entry['lr'] for entry in history) or 1))
     for axes in (errors, *small):
         over_epochs(axes, epochs[-1], ticks=10 if axes is errors else 5)
     with whole_file(path) as temporary:
@@ -135,12 +137,17 @@ def over_epochs(axes: Any, last: int, *, ticks: int) -> None:
     axes.spines[['top', 'right']].set_visible(False)
 
 
+def shown_errors(history: list[Epoch]) -> list[tuple[str, str, str, float, str]]:
+    """Returns the errors of ERRORS that the history has: a network of one's own has no paths."""
+    return [error for error in ERRORS if error[0] in history[-1]]
+
+
 def leave_out_start(axes: Any, history: list[Epoch]) -> None:
     """Scales the axis to the errors after the first tenth of the epochs.
 
     The high errors before it would flatten the rest.
     """
-    values = [[entry[key] for entry in history] for key, *_ in ERRORS]
+    values = [[entry[key] for entry in history] for key, *_ in shown_errors(history)]
     floor = min(min(own) for own in values)
     top = max(max(own[len(own) // 10:]) for own in values)
     axes.set_ylim(0.9 * floor, 1.05 * top + 0.1)

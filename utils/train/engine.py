@@ -1,7 +1,7 @@
 """One training step, and one epoch of them."""
 import math
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -62,10 +62,10 @@ def train_epoch(state: TrainState, windows: Windows, settings: TrainSettings, *,
             stop = request is not None and request.number is not None and distributed.processes() == 1
             if progress.step % LOG_EVERY and progress.step < steps and not stop:
                 continue
-            means = mean_terms(progress)
+            means = mean_terms(progress, state.criterion.terms)
             progress.seconds = time.perf_counter() - started
             if progress.bad_steps > settings.skip_bad_steps:
-                raise diverged(progress, windows, order, global_batch, title)
+                raise diverged(state, windows, order, global_batch, title)
             for network in (state.model, state.ema):
                 if network is not None:
                     distributed.average_norms(network)
@@ -138,10 +138,14 @@ def count(progress: EpochProgress, terms: LossTerms, bad: Tensor) -> None:
     progress.step += 1
 
 
-def mean_terms(progress: EpochProgress) -> dict[str, float]:
-    """Returns the mean loss terms of the epoch's good steps so far. Waits for the device."""
+def mean_terms(progress: EpochProgress, terms: Sequence[str] = LossTerms._fields) -> dict[str, float]:
+    """Returns the mean loss terms of the epoch's good steps so far. Waits for the device.
+
+    terms: the names of those that are wanted.
+    """
     good = (progress.step - progress.bad_steps).clamp(min=1)
-    return dict(zip(LossTerms._fields, (progress.sums / good).tolist(), strict=True))
+    means = dict(zip(LossTerms._fields, (progress.sums / good).tolist(), strict=True))
+    return {name: means[name] for name in terms}
 
 
 def training_errors(means: Mapping[str, float]) -> str:
@@ -149,8 +153,10 @@ def training_errors(means: Mapping[str, float]) -> str:
 
     They have three or four digits.
     """
-    fused, ktcn, sgcn = means['fused'], means['temporal'], means['spatial']
-    return f'fused {digits(fused)} mm, K-TCN {digits(ktcn, 3)}, S-GCN {digits(sgcn, 3)}'
+    fused = digits(means['fused'])
+    if 'temporal' not in means:  # a network of one's own has no paths
+        return f'MPJPE {fused} mm'
+    return f'fused {fused} mm, K-TCN {digits(means["temporal"], 3)}, S-GCN {digits(means["spatial"], 3)}'
 
 
 def digits(value: float, count: int = 4) -> str:
@@ -159,11 +165,12 @@ def digits(value: float, count: int = 4) -> str:
     return f'{value:.{max(0, min(count - whole, count - 2))}f}'
 
 
-def diverged(progress: EpochProgress, windows: Windows, order: Tensor, global_batch: int,
+def diverged(state: TrainState, windows: Windows, order: Tensor, global_batch: int,
              title: str) -> DivergedError:
     """Returns an error that names the first step that was not finite, its loss terms and its files."""
-    step, *values = progress.first_bad.tolist()
-    terms = ', '.join(f'{name} {value:.4g}' for name, value in zip(LossTerms._fields, values, strict=True))
+    step, *values = state.progress.first_bad.tolist()
+    terms = ', '.join(f'{name} {value:.4g}' for name, value in zip(LossTerms._fields, values, strict=True)
+                      if name in state.criterion.terms)
     batch = order[int(step) * global_batch : (int(step) + 1) * global_batch].tolist()
     files = ', '.join(sorted({windows.source(index).file for index in batch}))
     return DivergedError(f'{title}, step {step + 1:.0f}: the loss or its gradient is not finite ({terms}); '

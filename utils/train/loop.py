@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from model.ksof import KSOF
 from model.losses import KSOFLoss
 from utils.common import checkpoint, distributed
 from utils.common.errors import DivergedError, InputError, Stopped
@@ -56,7 +55,7 @@ class Training:
     draw: Tensor | None
 
 
-def build_training(model: KSOF, criterion: KSOFLoss, windows: dict[str, Windows], skeleton: Skeleton,
+def build_training(model: nn.Module, criterion: KSOFLoss, windows: dict[str, Windows], skeleton: Skeleton,
                    settings: TrainSettings, *, folder: Path, options: Mapping[str, Any],
                    run_id: str = '') -> Training:
     """Builds a training that has not begun, on the device of its windows.
@@ -155,8 +154,8 @@ def run_epoch(training: Training, request: StopRequest) -> None:
     with tf32(settings.tf32), closing(log_steps):
         for share in log_steps:
             if time.monotonic() - said >= LINE_EVERY and share < 1 and not has_bar():
-                log.info('%s  %.0f%%  %s  %s', title, 100 * share,
-                         training_errors(mean_terms(state.progress)),
+                errors = training_errors(mean_terms(state.progress, state.criterion.terms))
+                log.info('%s  %.0f%%  %s  %s', title, 100 * share, errors,
                          done_in(seconds_left(state, settings.epoch, share)))
                 said = time.monotonic()
             is_due = time.monotonic() - saved >= 60 * settings.save_minutes
@@ -201,7 +200,8 @@ def finish_epoch(training: Training, curves: Curves) -> None:
     if not math.isfinite(validation['validation']):
         raise DivergedError(f'epoch {epoch}: the validation error is not finite; the last checkpoint is '
                             'kept: try a lower --lr_now')
-    entry = {'epoch': epoch, 'lr': float(state.lr_scheduler.get_last_lr()[0]), **mean_terms(progress),
+    entry = {'epoch': epoch, 'lr': float(state.lr_scheduler.get_last_lr()[0]),
+             **mean_terms(progress, state.criterion.terms),
              'windows_per_s': windows / progress.seconds, **validation,
              **gradient_shares(state.scored, state.criterion, shares_batch(training)),
              'seconds': progress.seconds + time.perf_counter() - started}

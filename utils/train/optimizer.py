@@ -9,17 +9,16 @@ from torch.optim import Adam, AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel
 
-from model.ksof import KSOF
 from utils.data.windows import Windows
 from utils.train.settings import TrainSettings
 
 
-def compiled(model: KSOF) -> nn.Module:
+def compiled(model: nn.Module) -> nn.Module:
     """Compiles the model. All batches of training have the same shape, as CUDA graphs need it."""
     return cast(nn.Module, torch.compile(model, dynamic=False, mode='reduce-overhead'))
 
 
-def build_ema(model: KSOF, decay: float) -> AveragedModel:
+def build_ema(model: nn.Module, decay: float) -> AveragedModel:
     """Builds the exponential moving average (EMA) of the weights and of the batch norms' statistics.
 
     decay: share of the average that a step keeps, once many steps are done.

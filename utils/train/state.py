@@ -8,7 +8,6 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel
 
-from model.ksof import KSOF
 from model.losses import KSOFLoss, LossTerms
 from utils.common import distributed
 from utils.common.checkpoint import Checkpoint
@@ -51,7 +50,7 @@ class TrainState:
     history: one entry for each finished epoch, as in history.csv.
     """
 
-    model: KSOF
+    model: nn.Module
     network: nn.Module
     criterion: KSOFLoss
     optimizer: Optimizer
