@@ -257,6 +257,11 @@ CHANGES: dict[str, list[Change]] = {
         ('--without loss_weights keeps a and b', "learned_weights=settings['without'] != 'loss_weights'",
          'learned_weights=True'),
         ('--jps_weight is what is given', "KSOFLoss(settings['jps_weight']", 'KSOFLoss(1.0'),
+        ("settings alone run nobody's file", "    if settings['network']:\n        raise",
+         "    if not settings['network']:\n        raise"),
+        ("a network of one's own has no terms of paths",
+         "    if settings['network']:\n        return MPJPELoss",
+         "    if not settings['network']:\n        return MPJPELoss"),
     ],
     'utils/evaluate/metrics.py': [
         ('copied joints are scored',

@@ -7,6 +7,7 @@ from torch import nn
 
 import main_cmu_3d
 from model.ktcn import CausalConv
+from model.losses import KSOFLoss, MPJPELoss
 from model.sgcn import GraphStage
 from opt import parse
 from utils.build import build_loss, build_network, train_settings
@@ -91,3 +92,15 @@ def test_what_training_reads_is_what_was_given():
     assert (defaults.lr_end, defaults.warmup_steps, defaults.clip_norm) == (0.01, 200, 1)
     assert (defaults.optimizer, defaults.weight_decay, defaults.balance) == ('adam', 0, 0)
     assert (defaults.average, defaults.symmetry) == (0, 'off')
+
+
+def test_a_network_of_ones_own_has_a_loss_of_its_own_and_no_file_is_run_for_settings_alone():
+    words = '--velocity_weight 3 --near_frames 5 --error_weighting 6 --output_n 7 --network nowhere.py:net'
+    own = settings(*words.split(), '--recipe', 'short')
+    loss = build_loss(own)
+    assert type(loss) is MPJPELoss and loss.terms == ('total', 'fused', 'jps')
+    assert loss.typical.shape == (7, 25)
+    assert (loss.velocity_weight, loss.near_frames, loss.error_weighting, loss.jps_weight) == (3, 5, 6, 0)
+    with pytest.raises(InputError, match="nowhere.py:net is a network of one's own: only the mains run"):
+        build_network(own)
+    assert type(build_loss(settings())) is KSOFLoss

@@ -8,10 +8,10 @@ from tests.conftest import PROJECT
 ARROWS = {
     'model': '', 'opt': 'common', 'common': '', 'data': 'common model.dct', 'mocap': 'common data',
     'evaluate': 'common data model', 'train': 'common data evaluate model', 'report': 'common data evaluate',
-    'build': 'opt common data evaluate model train.settings',
+    'build': 'opt common data evaluate model network_file train.settings', 'network_file': 'common model',
     'predict': 'build common data evaluate mocap model', 'pictures': 'common data evaluate predict',
     'speed': 'build common data evaluate model train report',
-    'run': 'opt build common data evaluate model report train', 'start': 'opt run common data',
+    'run': 'opt build common data evaluate model network_file report train', 'start': 'opt run common data',
     'main': 'start data',
 }
 OURS = ('model', 'utils', 'opt', 'tools', 'tests', 'main_h36m', 'main_cmu_3d', 'main_3dpw')

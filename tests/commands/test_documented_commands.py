@@ -4,7 +4,8 @@ Each document has a working folder of its own, in which the names that commands 
 DATA (and whatever follows --data_dir) for synthetic datasets; RUN, RUN_A, OTHER_RUN, RUN1 and the like, the
 released runs' names and checkpoint/ANY_NAME for a trained run, on the dataset that the name begins with or
 else CMU mocap; CHECKPOINT and CKPT for the file of one; MOTION and any .amc, .bvh, .npy or .txt for a
-recording; AMC_DIR for a folder of trials. What follows --out is written there.
+recording; AMC_DIR for a folder of trials. What follows --out is written there. A python block that begins
+with a comment such as `# net.py` is that file; examples/ is there too.
 """
 import re
 import shlex
@@ -26,7 +27,8 @@ from utils.data.lookup import DATASETS
 from utils.data.synthetic import files as synthetic
 
 DOCUMENTS = [PROJECT / 'README.md', *sorted((PROJECT / 'docs').glob('*.md'))]
-SHORT = ['--epoch', '1', '--skip_rate', '40', '--d_model', '1', '--num_gcn', '1', '--cuda_idx', 'cpu']
+BRIEF = ['--epoch', '1', '--skip_rate', '40', '--cuda_idx', 'cpu']
+SHORT = [*BRIEF, '--d_model', '1', '--num_gcn', '1']
 TRAINING = (*(f'{main.__name__}.py' for main in MAINS.values()), 'tools/reproduce.py')
 SOME = {'tools/benchmark.py': ['--quick', '--d_model', '1', '--dataset', 'cmu', '--cuda_idx', 'cpu'],
         'tools/gpu_check.py': ['--dataset', 'cmu'],
@@ -72,6 +74,11 @@ def shown_commands(name, text):
     return found
 
 
+def shown_files(text):
+    """The files of a document: python blocks whose first line is a comment with the file's name."""
+    return re.findall(r'^```python\n# (\w+\.py)\n(.*?)^```', text, flags=re.MULTILINE | re.DOTALL)
+
+
 @pytest.fixture(scope='session')
 def trained(tiny, tmp_path_factory):
     """Folder of a run on a dataset, trained when it is first asked for."""
@@ -101,6 +108,7 @@ def provide(tiny, trained, recording, tmp_path):
     here = tmp_path / 'work'
     here.mkdir()
     (here / 'DATA').symlink_to(tiny)
+    (here / 'examples').symlink_to(PROJECT / 'examples')
 
     def provide_run(name):
         folder = here / 'checkpoint' / name
@@ -142,11 +150,14 @@ def follow(provide, run, tmp_path, monkeypatch):
 
     def python(place, words):
         script = words[0]
-        assert (PROJECT / script).is_file(), f'{place}: no such script'
+        if (here / script).is_file():  # one that the document shows
+            words = [str(here / script), *words[1:]]
+        assert (PROJECT / words[0]).is_file(), f'{place}: no such script'
         if not {'--help', '--version'} & set(words):
             words = [WORDS.get(word, word) for word in words]
             provide(words)
-            words += SHORT if script in TRAINING else SOME.get(script, [])
+            own = BRIEF if '--network' in words else SHORT  # a network of one's own has its own width
+            words += own if script in TRAINING else SOME.get(script, [])
         if script == 'tools/make_sample_data.py' and (here / words[1]).is_symlink():
             (here / words[1]).unlink()  # not into the datasets that other tests read
         if tuple(words) in done:  # the same command is shown again
@@ -184,7 +195,9 @@ def check_unrun(place, words):
 
 
 @pytest.mark.parametrize('document', DOCUMENTS, ids=lambda path: path.name)
-def test_the_commands_of_a_document(document, follow):
+def test_the_commands_of_a_document(document, follow, tmp_path):
+    for name, code in shown_files(document.read_text()):
+        (tmp_path / 'work' / name).write_text(code)
     follow(shown_commands(document.name, document.read_text()))
 
 

@@ -185,10 +185,9 @@ def test_simlpe_feeds_its_predictions_back_beyond_what_it_observes():
 
 
 def test_simlpe_trains(own, tmp_path):
-    words = ['--epoch', '1', '--skip_rate', '1', '--recipe', 'short']
-    code, _, log = own('examples/simlpe.py:SiMLPe', *words)
+    code, _, log = own('examples/simlpe.py:SiMLPe', '--epoch', '1', '--skip_rate', '1', '--recipe', 'short',
+                       '--batch_size', '8', '--lr_now', '0.001')
     assert code == 0, log
     methods = json.loads((tmp_path / 'run' / 'results.json').read_text())['methods']
     held, trained = (np.array(methods[name]['avg']) for name in ('zero velocity', 'SiMLPe'))
-    print(trained, held)
-    assert (trained < held).mean() > 0.5, (trained, held)
+    assert trained[-1] < 0.99 * held[-1] and trained.mean() < 0.99 * held.mean(), 'better than no prediction'

@@ -118,11 +118,12 @@ def heading(results: Results) -> list[Block]:
     if results.has_actions:
         missing = f' (missing: {", ".join(results.missing_actions)})' if results.missing_actions else ''
         over = f'mean of {len(results.windows)} of {len(results.dataset.actions)} actions{missing}'
+    of = f'epoch {results.epoch}, selected on {results.selected_on}' if results.epoch else (
+        f'predictions in {results.checkpoint.get("path")}')
     size = f'; {results.parameters / 1e6:.2f} M parameters' if results.parameters else ''
     return [Heading(f'{results.network} on {measured_on(results)}: {results.input_n} observed, '
                     f'{results.output_n} predicted frames'),
-            f'MPJPE in mm at the frame, {over}; {tested_on(results)}; epoch {results.epoch}, selected on '
-            f'{results.selected_on}{size}.']
+            f'MPJPE in mm at the frame, {over}; {tested_on(results)}; {of}{size}.']
 
 
 def summary_rows(results: Results, frames: list[int]) -> list[Row]:
