@@ -106,7 +106,7 @@ def test_the_scored_folder_is_compared_and_not_overwritten(score, place, run, tm
     (lambda p: p / 1000, 'mm: it is in metres, and must be in the mm of the observed poses'),
     (lambda p: p / 10, 'it is in centimetres'),
     (lambda p: p * 56.444 / 70, 'it is in true mm'),
-    (lambda p: p + [0, 900, 100], 'by (0, 900, 100) mm at the median: the root must be at 0'),
+    (lambda p: p + [0, 900, 100], 'and all joints together by (0, 900, 10'),
     (lambda p: p + [0, 30, 0], 'the root must be at 0'),
     (lambda p: np.random.default_rng(0).permutation(p), 'the order must be that of the file of windows'),
     (lambda p: p[:, :, :, ::-1] + 0, 'it is no prediction of these poses'),

@@ -150,7 +150,7 @@ def check_start(path: Path, first: np.ndarray, last: np.ndarray, truth: np.ndarr
                              'be in the mm of the observed poses')
     centred = distance(first - shift[:, None], last).mean()
     if (suspect or np.linalg.norm(common) > ROOT_MM) and centred < off / 2:
-        shown = ', '.join(f'{value:.0f}' for value in common)
+        shown = ', '.join(str(round(value)) for value in common)
         raise InputError(f'{said}, and all joints together by ({shown}) mm at the median: the root must be '
                          'at 0 in each frame, as in the observed poses')
     some = np.linspace(0, len(first) - 1, min(len(first), SEARCHED)).astype(int)
