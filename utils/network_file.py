@@ -4,8 +4,9 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.abc import SourceLoader
+from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
-from types import ModuleType
 from typing import Any, NamedTuple
 
 import torch
@@ -25,6 +26,21 @@ class NetworkFile(NamedTuple):
     name: str
     sha256: str
     function: Callable[..., Any]
+
+
+class KeptSource(SourceLoader):
+    """Loads a module from bytes that were read before, so that what is run is what was hashed."""
+
+    def __init__(self, path: Path, content: bytes):
+        self.path, self.content = path, content
+
+    def get_filename(self, fullname: str) -> str:
+        """Returns the path that tracebacks name."""
+        return str(self.path)
+
+    def get_data(self, path: str | bytes) -> bytes:
+        """Returns the source, and no compiled form of it."""
+        return self.content
 
 
 class OwnNetwork(nn.Module):
@@ -56,12 +72,14 @@ def read_network_file(named: str) -> NetworkFile:
     path = Path(file)
     with reading(path):
         content = path.read_bytes()
-    module = ModuleType(f'network_file_{path.stem}')
-    module.__file__ = str(path)
+    loader = KeptSource(path, content)
+    spec = spec_from_loader(f'network_file_{path.stem}', loader)
+    assert spec
+    module = module_from_spec(spec)
     sys.modules[module.__name__] = module  # dataclasses look there
     sys.path.append(str(path.resolve().parent))
     with running(path):
-        exec(compile(content, str(path), 'exec'), module.__dict__)
+        loader.exec_module(module)
     function = getattr(module, name, None)
     if not callable(function):
         there = [name for name, value in vars(module).items() if callable(value)

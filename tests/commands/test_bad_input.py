@@ -47,6 +47,7 @@ WORDS = {
     '--optimizer': ['', 'sgd', 'Adam'],
     '--recipe': ['', 'best', 'Accurate'],
     '--cuda_idx': ['', 'gpu', 'cuda:x', 'cuda:-1', '0', 'cuda:99999999999999999999', 'cpu:cpu'],
+    '--network': ['x', 'x.py', '{file}:f', '{folder}/absent.py:f', '{folder}.py:1f', '{long}.py:f'],
     '--exp': ['{file}', '{file}/inner', '/dev/null/run', '{long}', '{loop}'],
     '--init': ['{file}', '{folder}', '{folder}/absent', '/dev/null', '{long}', '{loop}'],
     '--ckpt': ['{file}', '{folder}', '{folder}/absent', '/dev/null', '{long}', '{loop}'],

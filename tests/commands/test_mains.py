@@ -32,7 +32,7 @@ def check_files(folder, reader, table):
     assert list(results) == ['dataset', 'protocol', 'input_n', 'output_n', 'epoch', 'selected_on', 'label_ms',
                              'true_ms', 'mm_scale_to_true', 'windows', 'missing_actions', 'missing_files',
                              'sample', 'methods', 'parameters', 'motion', 'checkpoint', 'mpjpe_up_to_frame',
-                             'final_displacement', 'pck_percent', 'errors']
+                             'final_displacement', 'pck_percent', 'errors', 'network']
     assert results['missing_actions'] == results['missing_files'] == []
     assert results['dataset'] == reader.name and results['protocol'] == 'all'
     assert list(results['windows']) == list(reader.actions)

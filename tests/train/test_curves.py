@@ -59,6 +59,16 @@ def test_curves_of_any_length_can_be_read(epochs, tmp_path, figures):
     assert figures[0].axes[3].lines[0].get_ydata() == pytest.approx([e['lr'] for e in entries])
 
 
+def test_a_network_without_paths_has_its_curves(tmp_path, figures):
+    entries = [{name: value for name, value in entry.items() if name not in ('temporal', 'spatial', 'a', 'b')}
+               for entry in history(7)]
+    draw_curves(entries, tmp_path / 'curves.png')
+    assert_readable(figures[0])
+    errors, *small = figures[0].axes
+    assert [line.get_label() for line in errors.lines][:2] == ['training', 'validation']
+    assert [axes.get_title() for axes in small] == ['joint point smoothness', 'learning rate']
+
+
 def test_curves_follow_each_epoch(tmp_path, figures, monkeypatch):
     monkeypatch.setattr('utils.train.curves.DRAW_EVERY', 0)
     curves, entries = Curves(tmp_path / 'run'), history(3)

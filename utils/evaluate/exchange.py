@@ -85,8 +85,11 @@ def read_protocol(path: Path) -> Protocol:
     kinds = zip(found, ('U', 'iu', 'iu', 'iu'), strict=True)
     if any(value.shape or value.dtype.kind not in kind for value, kind in kinds):
         raise InputError(f'{path}: is not a file of test windows')
-    name, *numbers = (value.item() for value in found)
-    return Protocol(name, *numbers)
+    protocol = Protocol(*(value.item() for value in found))
+    if not (2 <= protocol.input_n <= 2000 and 3 <= protocol.output_n <= 2000
+            and protocol.test_sample_num in (-1, 8, 256)):
+        raise InputError(f'{path}: is of {protocol}, which no protocol is')
+    return protocol
 
 
 def read_predictions(path: Path, windows: Windows, dataset: Dataset) -> Tensor:

@@ -207,6 +207,8 @@ def check_values(results: Results) -> None:
     if (not all(isinstance(number, int) for number in whole)
             or not all(isinstance(word, str) for word in words)):
         raise ValueError('a number is no whole one, or a name no word')
+    if not (results.network.isprintable() and 0 < len(results.network) <= 100):
+        raise ValueError('the network has no name')
     if not isinstance(results.checkpoint, dict) or not isinstance(results.errors, dict):
         raise TypeError('the checkpoint or the file of the windows\' errors is not described')
     if not set(results.windows) <= set(results.dataset.actions) or not math.isfinite(sum(errors)):

@@ -90,14 +90,16 @@ def draw_curves(history: list[Epoch], path: Path) -> None:
     epochs = [int(entry['epoch']) for entry in history]
     marker = 'o' if len(history) <= 12 else None  # a line of one point is invisible
     figure = Figure(figsize=(9, 6.2), layout='constrained')
-    grid = figure.add_gridspec(2, 3, height_ratios=(2, 1))
+    has_paths = 'temporal' in history[-1]  # a network of one's own has none
+    grid = figure.add_gridspec(2, 2 + has_paths, height_ratios=(2, 1))
 
     def curve(axes: Any, key: str, **style: Any) -> None:
         axes.plot(epochs, [entry[key] for entry in history], marker=marker, markersize=4, **style)
 
     errors = figure.add_subplot(grid[0, :])
     for key, colour, line, width, name in shown_errors(history):
-        curve(errors, key, color=colour, linestyle=line, linewidth=width, label=name)
+        shown = name if has_paths else name.removesuffix(', fused')
+        curve(errors, key, color=colour, linestyle=line, linewidth=width, label=shown)
     best = min(history, key=lambda entry: entry['validation'])
     errors.plot(best['epoch'], best['validation'], marker='*', markersize=15, linestyle='none', color=BLUE,
                 markeredgecolor='white',
@@ -106,11 +108,10 @@ def draw_curves(history: list[Epoch], path: Path) -> None:
     leave_out_start(errors, history)
     errors.legend(frameon=False, ncols=5, fontsize=9, loc='lower center', bbox_to_anchor=(0.5, 1),
                   columnspacing=1.2, handlelength=2.2)
-    has_weights = 'a' in history[-1]  # not of a network of one's own
-    small = [figure.add_subplot(grid[1, column]) for column in range(2 + has_weights)]
+    small = [figure.add_subplot(grid[1, column]) for column in range(2 + has_paths)]
     curve(small[0], 'jps', color=GREY)
     small[0].set(title='joint point smoothness', ylabel='mm / frame²')
-    if has_weights:
+    if has_paths:
         curve(small[1], 'a', color=PURPLE, linestyle=':', label='a (S-GCN)')
         curve(small[1], 'b', color=GREEN, linestyle='--', label='b (K-TCN)')
         small[1].set(title='loss weights')
@@ -138,7 +139,7 @@ def over_epochs(axes: Any, last: int, *, ticks: int) -> None:
 
 
 def shown_errors(history: list[Epoch]) -> list[tuple[str, str, str, float, str]]:
-    """Returns the errors of ERRORS that the history has: a network of one's own has no paths."""
+    """Returns those of ERRORS that the history has."""
     return [error for error in ERRORS if error[0] in history[-1]]
 
 
