@@ -23,7 +23,7 @@ from utils.data.marker import is_sample
 from utils.data.windows import Windows, build_windows
 from utils.evaluate.exchange import Protocol, read_predictions, read_protocol, windows_bytes
 from utils.evaluate.methods import score_methods
-from utils.evaluate.results import results_of
+from utils.evaluate.results import BASELINES, results_of
 from utils.report.page import write_all
 
 BATCH = 64  # windows; changes nothing in the results
@@ -85,6 +85,8 @@ def score(arguments: argparse.Namespace, protocol: Protocol, dataset: Dataset, w
     """Scores predictions and both baselines, writes their tables and returns the text."""
     path = arguments.predictions
     name = arguments.name or path.stem
+    if not name.isprintable() or len(name) > 100 or '/' in name or name in BASELINES:
+        raise InputError(f'--name {name}: take a short name that no baseline has, without /')
     poses, taken = read_predictions(path, windows, dataset), 0
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     folder = arguments.out or run_folder.RUNS / name

@@ -83,7 +83,7 @@ def draw_robustness(name: str, dataset: Dataset, output_n: int, measured: Sequen
     axes.set_xscale('log')
     for axis in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):
         axis(ScalarFormatter())
-    axes.tick_params(axis='x', which='both', labelsize=8)
+    axes.tick_params(axis='x', which='both', labelsize=8, length=4, pad=3)
     axes.set_xlabel(f'MPJPE in mm at {dataset.skeleton.label_ms(output_n)[frame]} ms ({dataset.title}), '
                     'logarithmic')
     axes.grid(alpha=0.25, which='both')
