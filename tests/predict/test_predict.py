@@ -28,8 +28,6 @@ PROJECT = Path(__file__).resolve().parents[2]
 SCALE = CMU.mm_scale_to_true
 
 
-
-
 @pytest.fixture(scope='module')
 def checkpoints(tmp_path_factory):
     folder = tmp_path_factory.mktemp('checkpoints')

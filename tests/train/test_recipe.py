@@ -132,8 +132,6 @@ def test_a_run_goes_on_with_the_same_recipe_only(command, capsys):
     assert '--mirror' in capsys.readouterr().err
 
 
-
-
 def test_what_earlier_versions_did_is_what_the_defaults_mean():
     defaults = settings()
     assert completed({}) == {name: defaults[name] for name in OLDER} | {'wiring': 'inner'}
