@@ -10,7 +10,7 @@ from torch import Tensor
 from utils.common.errors import InputError, reading
 from utils.data.dataset import Dataset
 from utils.data.windows import Windows
-from utils.evaluate.window_errors import arrays_of, window_ids
+from utils.evaluate.window_errors import arrays_of, window_errors
 
 # How far a first predicted frame may be from the last observed pose, as a mean over all windows.
 FAR_MM = 100.0
@@ -31,7 +31,8 @@ class Protocol(NamedTuple):
 
 def ids_of(windows: Windows, dataset: str) -> np.ndarray:
     """Returns a text for each window, (W,): dataset, file, which person of it, first observed frame."""
-    found = window_ids(windows)
+    none = torch.zeros(len(windows), 1)
+    found = window_errors(dataset, windows, all_joints=none, predicted_joints=none, held=none)
     return np.array([f'{dataset}/{found.files[r]}/{found.persons[r]}/{start}'
                      for r, start in zip(found.recording, found.start, strict=True)])
 
