@@ -36,7 +36,9 @@ def windows():
         times = np.arange(length)[:, None, None] / 20
         waves = np.sin(times + draw.uniform(0, 6, (1, JOINTS, 3)))
         poses = 300 * draw.standard_normal((1, JOINTS, 3)) + 60 * waves
-        return (poses - poses[:, :1]).astype(np.float32)
+        poses -= poses[:, :1]
+        poses[:, list(DATASET.skeleton.copied)] = poses[:, list(DATASET.skeleton.copied_from)]
+        return poses.astype(np.float32)
 
     recordings = [Recording(action, f'{action}_{length}', motion(length))
                   for action, length in (('walking', 41), ('walking', 15), ('soccer', 30))]
