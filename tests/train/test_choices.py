@@ -177,6 +177,20 @@ def test_what_is_validated_is_the_average_of_the_weights_over_each_window_and_it
     assert torch.equal(seen, mirrored(own, torch.tensor(CMU.predicted_mirror_index)))
 
 
+def test_what_is_scored_is_the_average_over_each_window_and_its_mirror_image(drawn, monkeypatch):
+    monkeypatch.setenv('XDG_CACHE_HOME', str(drawn.folder.parent / 'cache'))
+    seen_by_network = []
+    hook = register_module_forward_pre_hook(
+        lambda module, given: seen_by_network.append(given[0]) if isinstance(module, KSOF) else None)
+    words = [word for word in drawn.words if word != '--no_test']
+    assert main_cmu_3d.main(main_cmu_3d.DATASET, main_cmu_3d.DEFAULTS, [*words, '--is_eval']) == 0
+    hook.remove()
+    assert sum(map(len, seen_by_network)) > 64
+    for poses in seen_by_network:
+        own, image = poses.chunk(2)
+        assert torch.equal(image, mirrored(own, torch.tensor(CMU.predicted_mirror_index)))
+
+
 def test_every_step_trains_in_training_mode_also_after_a_validation(changed, drawn):
     assert [step.training for step in changed.steps] == [True] * 3 * STEPS
     assert [step.training for step in drawn.steps] == [True] * 2 * STEPS
