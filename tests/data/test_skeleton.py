@@ -27,7 +27,7 @@ def test_tables_are_consistent(name, joints, predicted, copied, label_ms, true_m
     assert sorted([*truth, *skeleton.predicted, *skeleton.copied]) == list(range(joints))
     assert PREDICTED not in skeleton.joints and TRUTH not in skeleton.joints
     assert [joint for _, joint in skeleton.bones] == list(skeleton.predicted)
-    assert not {parent for parent, _ in skeleton.bones} & set(skeleton.copied), 'a bone ends at what it copies'
+    assert not {parent for parent, _ in skeleton.bones} & set(skeleton.copied), 'it is another joint again'
     assert skeleton.label_ms(10)[-1] == label_ms and skeleton.true_ms(10)[-1] == true_ms
 
 
