@@ -18,7 +18,7 @@ from utils.common.files import write_text
 from utils.data.dataset import find_root
 from utils.data.marker import is_sample
 from utils.evaluate.results import BASELINES, NETWORK
-from utils.evaluate.robustness import conditions, errors_under, every
+from utils.evaluate.robustness import Predict, conditions, errors_under, every
 from utils.predict.trained import checkpoint_path, load_trained
 from utils.report import tables
 from utils.report.robustness import Measured, draw_robustness, robustness_blocks
@@ -46,8 +46,9 @@ def main(argv: Sequence[str] | None) -> None:
     root = find_root(arguments.data_dir, dataset)
     windows = load_windows(trained.settings, root, 'test', torch.device('cpu'))
     chosen = every(windows, arguments.every)
-    methods = {NETWORK: lambda observed: trained.model(observed).fused,
-               BASELINES[0]: ZeroVelocity(output_n), BASELINES[1]: ConstantVelocity(output_n)}
+    methods: dict[str, Predict] = {NETWORK: lambda observed: trained.model(observed).fused,
+                                   BASELINES[0]: ZeroVelocity(output_n),
+                                   BASELINES[1]: ConstantVelocity(output_n)}
     measured = [Measured(condition.kind, condition.level,
                          errors_under(condition, methods, dataset.skeleton, batch_size=arguments.batch_size))
                 for condition in conditions(chosen)]
