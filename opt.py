@@ -24,7 +24,7 @@ RECIPES: dict[str, dict[str, Any]] = {
     'short': {'mirror': 0.5, 'reverse': 0.2, 'stretch': 0.2, 'shift': 20.0, 'balance': 0.5, 'average': 0.998,
               'velocity_weight': 1.0, 'error_weighting': 1.0, 'jps_weight': 100.0, 'symmetry': 'average'},
     'long': {'mirror': 0.5, 'reverse': 0.2, 'stretch': 0.2, 'shift': 20.0, 'balance': 0.5, 'average': 0.998,
-             'velocity_weight': 5.0, 'error_weighting': 1.0, 'jps_weight': 300.0, 'symmetry': 'average'},
+             'velocity_weight': 5.0, 'error_weighting': 1.0, 'jps_weight': 1000.0, 'symmetry': 'average'},
 }
 
 
