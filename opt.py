@@ -212,20 +212,28 @@ OLDER = {option.name: option.older for option in OPTIONS if option.older is not 
 
 
 def completed(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Adds to a checkpoint's settings the options newer than it, and checks those that a network depends on.
+    """Adds to a checkpoint's settings the options newer than it, and checks all as the command line does.
 
     Raises ValueError where a value is none that the command line would take.
     """
     whole = OLDER | dict(settings)
+    if odd := [name for name, value in whole.items()
+               if type(name) is not str or type(value) not in (str, int, float, bool, type(None))]:
+        raise ValueError(f'{str(odd[0])[:40]}: is no value of an option')
     for option in OPTIONS:
-        if option.role == 'run' or option.default is False or option.name not in whole:
+        if option.name not in whole:
+            continue
+        value = whole[option.name]
+        if (option.default is False) != (type(value) is bool) or value is None and option.default is not None:
+            raise ValueError(f'{option.name}: {value} is no value of this option')
+        if type(value) is bool or value is None:
             continue
         try:
-            whole[option.name] = value = option.kind(str(whole[option.name]))
+            whole[option.name] = value = option.kind(str(value))
         except (ValueError, argparse.ArgumentTypeError) as error:
             raise ValueError(f'{option.name}: {error}') from None
         if option.choices and value not in option.choices:
-            raise ValueError(f'{option.name}: {value} is none of {", ".join(option.choices)}')
+            raise ValueError(f'{option.name}: {value} is none of {", ".join(map(str, option.choices))}')
     return whole
 
 

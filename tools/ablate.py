@@ -15,6 +15,8 @@ from typing import Any, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import torch
+
 import opt
 from main_cmu_3d import DEFAULTS
 from tools.series import PlannedRun, begun_run, do_runs, fail_if_any, plan_run, read_words, refuse_own
@@ -25,7 +27,7 @@ from utils.common.files import write_text
 from utils.common.run_folder import RUNS
 from utils.data.cmu import DATASET
 from utils.data.dataset import find_root
-from utils.report.tables import Block, Table, markdown, terminal
+from utils.report.tables import Block, Table, markdown, number, terminal
 
 log = logging.getLogger('ksof')
 # Options that this tool sets for each run.
@@ -162,16 +164,18 @@ def blocks(runs: Path, seeds: Sequence[int]) -> list[Block]:
         pairs = [(run.best['validation'], base.best['validation'])  # of the same seed
                  for run, base in zip(of_seeds, found[BASE], strict=True) if run and base]
         against = '-'
-        if pairs:
+        if pairs and all(base for _, base in pairs):
             change = sum(run for run, _ in pairs) / sum(base for _, base in pairs) - 1
             against = f'{100 * change:+.1f}%'
         keys = ('validation', 'acceleration_error', 'acceleration', 'bone_error', 'share_jps')
-        error, wrong, own, bones, share = (mean(run.best[key] for run in trained) for key in keys)
+        # A run of an earlier version lacks what that did not measure.
+        error, wrong, own, bones, share = (mean(run.best[key] for run in trained) if all(
+            key in run.best for run in trained) else None for key in keys)
         cells.append([name, f'{trained[0].parameters:,}', str(trained[0].epochs),
                       f'{mean(run.minutes for run in trained):.1f}',
-                      *(f'{run.best["validation"]:.2f}' if run else '-' for run in of_seeds), f'{error:.2f}',
-                      against, f'{wrong:.2f}', f'{own:.2f}', f'{bones:.2f}',
-                      f'{100 * share:.1f}%'])
+                      *(f'{run.best["validation"]:.2f}' if run else '-' for run in of_seeds), number(error),
+                      against, number(wrong), number(own), number(bones),
+                      '-' if share is None else f'{100 * share:.1f}%'])
     return ['Validation MPJPE in mm over all predicted frames, at the best epoch of each seed; acceleration '
             'error and the prediction\'s own mean acceleration, in mm per frame squared; error of the '
             'bones\' lengths, in mm; the share of JPS in the norms of the loss terms\' gradients. Means of '
@@ -181,10 +185,12 @@ def blocks(runs: Path, seeds: Sequence[int]) -> list[Block]:
 
 def read_run(folder: Path) -> Trained | None:
     """Reads what a run's checkpoint tells of its training; None before its first epoch."""
-    state = begun_run(folder)
-    if not state or not state['history']:
+    begun = begun_run(folder)
+    if not begun or not begun.saved.get('history'):
         return None
-    model = build_network(state['options'])
+    state = begun.saved
+    with torch.device('meta'):
+        model = build_network(begun.settings)
     return Trained(sum(weights.numel() for weights in model.parameters()), state['epoch'],
                    sum(entry['seconds'] for entry in state['history']) / 60, state['best'])
 

@@ -137,7 +137,8 @@ def run_facts(runs: Sequence[Run], with_latency: bool) -> tables.Table:
     for run in runs:
         results, skeleton = run.results, run.results.dataset.skeleton
         of_all = f'{len(results.windows)} of {len(results.dataset.actions)}'
-        model = model_of(run) if run.options and not run.options.get('network') else None
+        is_ours = run.options and not run.options.get('network')
+        model = model_of(run, 'cpu' if with_latency else 'meta') if is_ours else None
         size = sum(p.numel() for p in model.parameters()) if model else results.parameters
         speed = run.windows_per_s
         cells.append([run.name, f'{results.input_n} + {results.output_n}',
@@ -151,11 +152,16 @@ def run_facts(runs: Sequence[Run], with_latency: bool) -> tables.Table:
     return tables.Table(cells)
 
 
-def model_of(run: Run) -> nn.Module:
-    """Builds the network that a run's options describe, untrained. Raises InputError if they do not fit."""
+def model_of(run: Run, device: str) -> nn.Module:
+    """Builds the network that a run's options describe, untrained.
+
+    device: 'meta' for its sizes alone, which takes no memory.
+    Raises InputError if the options do not fit.
+    """
     try:
         settings = completed(run.options or {})
-        network = build_network(settings)
+        with torch.device(device):
+            network = build_network(settings)
         return scored_network(network, settings['symmetry'], run.results.dataset.skeleton).eval()
     except (AttributeError, KeyError, TypeError, RuntimeError, ValueError) as error:
         raise InputError(f'{run.name}: its options do not fit this version '

@@ -13,8 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import torch
 
 from model.ksof import KSOF
-from utils.build import build_loss, load_windows
-from utils.common import checkpoint
+from utils.build import build_loss, load_windows, open_checkpoint
 from utils.common.cli import at_least, run_tool, tool_parser
 from utils.common.errors import InputError
 from utils.data.dataset import find_root
@@ -41,7 +40,7 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None) -> None:
     arguments = parse_arguments(argv)
     path = checkpoint_path(arguments.run)
-    trained, saved = load_trained(path), checkpoint.load(path)
+    trained, saved = load_trained(path), open_checkpoint(path).saved
     network = trained.model.network if isinstance(trained.model, SymmetryAverage) else trained.model
     if not isinstance(network, KSOF) or network.fusion is None:
         raise InputError(f'{path}: has no SOF, so there is little to look at: '

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from torch import Tensor
 
@@ -18,14 +19,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from opt import completed
 from tools.reproduce import MAINS
-from utils.build import network_arguments
+from utils.build import Opened, network_arguments, open_checkpoint
 from utils.common import checkpoint, run_folder
 from utils.common.cli import run_tool, tool_parser
 from utils.common.errors import InputError, reading
-from utils.common.files import whole_file, write_text
+from utils.common.files import UNFINISHED, read_regular, whole_file, write_text
 from utils.evaluate import window_errors
 from utils.evaluate.results import read_results, read_window_errors
-from utils.predict.trained import checkpoint_path, load_trained
+from utils.predict.trained import checkpoint_path
+from utils.report.comparison import load_history, load_options
 
 # What is kept of a checkpoint. The rest is for going on with training.
 KEPT = ('model', 'criterion', 'epoch', 'history', 'best')
@@ -70,37 +72,64 @@ def main(argv: Sequence[str] | None) -> None:
     out = arguments.out
     best = checkpoint_path(arguments.run)
     run = best.parent
-    load_trained(best)  # whole, of finite float32, and of this version
-    state, digest = checkpoint.load_with_digest(best)
-    with reading(run):
-        about = json.loads((run / 'options.json').read_bytes())
-        missing = [name for name in TABLES if not (run / name).is_file()]
-    if missing:
-        raise InputError(f'{run / missing[0]}: no such file; evaluate the run first, with --is_eval')
-    written = read_results(run / 'results.json')
-    scored = written.checkpoint
-    if scored.get('sha256', digest) != digest:
-        raise InputError(f'{run / "results.json"}: is of another checkpoint than {best.name}; evaluate the '
-                         'run again, with --is_eval')
-    if written.errors:
-        read_window_errors(written, run)
-    out.mkdir()
-    weights = {name: state[name] for name in KEPT} | {'options': of_anywhere(state['options'], out.name)}
-    checkpoint.save(out / checkpoint.BEST, weights)
-    write_safetensors(out, state['model'], state['options'])
-    write_text(out / 'options.json',
-               json.dumps(about | {'options': of_anywhere(about['options'], out.name)}, indent=2) + '\n')
-    for name in (*TABLES, *([window_errors.FILE] if written.errors else [])):
-        shutil.copyfile(run / name, out / name)
-    results = json.loads((out / 'results.json').read_bytes())
-    digest = checkpoint.load_with_digest(out / checkpoint.BEST)[1]
-    results['checkpoint'] = {'path': checkpoint.BEST, 'epoch': state['epoch'], 'sha256': digest,
-                             'run_id': None}
-    write_text(out / 'results.json', json.dumps(results, indent=2) + '\n')
-    script = f"{MAINS[state['options']['dataset']].__name__}.py"
+    opened = open_checkpoint(best)
+    files = checked_files(run, best, opened)
+    unfinished = out.with_name(f'.{out.name[:200]}-{uuid4().hex[:12]}{UNFINISHED}')
+    unfinished.mkdir()
+    try:
+        write_release(unfinished, out.name, opened, files)
+        unfinished.rename(out)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+    script = f'{MAINS[opened.settings["dataset"]].__name__}.py'
     name = out if run_folder.place(out).resolve() == out.resolve() else f'./{out}'
     print(f'written: {out}, weights {(out / checkpoint.BEST).stat().st_size / 1e6:.1f} MB; score them with '
           f'python {script} --data_dir DATA --exp {name} --is_eval')
+
+
+def checked_files(run: Path, best: Path, opened: Opened) -> dict[str, bytes]:
+    """Reads what is given away beside the checkpoint. No link is followed: it could lead out of the run.
+
+    Returns the files' bytes by name.
+    Raises InputError where a file is missing, is a link, or is not what it should be.
+    """
+    if lacking := [name for name in KEPT if name not in opened.saved]:
+        raise InputError(f'{best}: has no {", ".join(lacking)}')
+    for name in (*TABLES, run_folder.ABOUT, window_errors.FILE):
+        if (run / name).is_symlink():
+            raise InputError(f'{run / name}: is a link; put the file itself there')
+        if not (run / name).exists() and name != window_errors.FILE:
+            raise InputError(f'{run / name}: no such file; evaluate the run first, with --is_eval')
+    with checkpoint.fitting(run / run_folder.ABOUT):
+        completed(load_options(run) or {})
+    load_history(run / 'history.csv')
+    results = read_results(run / 'results.json')
+    if results.checkpoint.get('sha256', opened.digest) != opened.digest:
+        raise InputError(f'{run / "results.json"}: is of another checkpoint than {best.name}; evaluate the '
+                         'run again, with --is_eval')
+    names = [*TABLES, run_folder.ABOUT]
+    if results.errors:
+        read_window_errors(results, run)
+        names.append(window_errors.FILE)
+    with reading(run):
+        return {name: read_regular(run / name) for name in names}
+
+
+def write_release(out: Path, name: str, opened: Opened, files: dict[str, bytes]) -> None:
+    """Writes the files into a folder of that name to be."""
+    state, options = opened.saved, opened.saved['options']
+    weights = {kept: state[kept] for kept in KEPT} | {'options': of_anywhere(options, name)}
+    checkpoint.save(out / checkpoint.BEST, weights)
+    write_safetensors(out, state['model'], options)
+    for file, content in files.items():
+        (out / file).write_bytes(content)
+    about = json.loads(files[run_folder.ABOUT])
+    about['options'] = of_anywhere(about['options'], name)
+    run_folder.write_about(out, about)
+    digest = checkpoint.load_with_digest(out / checkpoint.BEST)[1]
+    scored = {'path': checkpoint.BEST, 'epoch': state['epoch'], 'sha256': digest, 'run_id': None}
+    results = json.loads(files['results.json']) | {'checkpoint': scored}
+    write_text(out / 'results.json', json.dumps(results, indent=2) + '\n')
 
 
 if __name__ == '__main__':

@@ -19,7 +19,6 @@ import main_3dpw
 import main_cmu_3d
 import main_h36m
 from tools.series import PlannedRun, begun_run, do_runs, fail_if_any, plan_run, read_words, refuse_own
-from utils.common.checkpoint import Checkpoint
 from utils.common.cli import log_to_terminal, run_tool, tool_parser
 from utils.common.environment import environment
 from utils.common.errors import InputError
@@ -108,17 +107,17 @@ def plan_dataset(name: str, root: Path, arguments: argparse.Namespace, more: lis
         missing_files(dataset, root, split, allow=settings['allow_missing'])
     folder = (arguments.runs / (settings['exp'] + ('_synthetic' if sample else ''))).resolve()
     plan = plan_run(dataset.title, dataset, defaults, words, folder)
-    state = begun_run(folder)
-    if state and trained_on_sample(state, dataset) not in (sample, None):
-        raise InputError(f'{folder}: was trained on {state["options"]["data_dir"]}; one of that and {root} '
+    begun = begun_run(folder)
+    if begun and trained_on_sample(begun.settings['data_dir'], dataset) not in (sample, None):
+        raise InputError(f'{folder}: was trained on {begun.settings["data_dir"]}; one of that and {root} '
                          'is synthetic motion, the other is not: move that run away')
     return plan
 
 
-def trained_on_sample(state: Checkpoint, dataset: Dataset) -> bool | None:
+def trained_on_sample(data_dir: str, dataset: Dataset) -> bool | None:
     """Says whether a run was trained on synthetic motion; None if its data is no longer there."""
     try:
-        return is_sample(find_root(state['options'].get('data_dir', ''), dataset))
+        return is_sample(find_root(data_dir, dataset))
     except InputError:
         return None
 

@@ -16,7 +16,7 @@ import torch
 from utils.common import run_folder
 from utils.common.cli import at_least, run_tool, tool_parser
 from utils.common.errors import InputError
-from utils.common.files import whole_file
+from utils.common.files import open_regular, whole_file
 from utils.data.dataset import Dataset, find_root
 from utils.data.lookup import DATASETS, dataset_named
 from utils.data.marker import is_sample
@@ -88,7 +88,8 @@ def score(arguments: argparse.Namespace, protocol: Protocol, dataset: Dataset, w
     if not name.isprintable() or len(name) > 100 or '/' in name or name in BASELINES:
         raise InputError(f'--name {name}: take a short name that no baseline has, without /')
     poses, taken = read_predictions(path, windows, dataset), 0
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    with open_regular(path) as file:
+        digest = hashlib.file_digest(file, 'sha256').hexdigest()
     folder = arguments.out or run_folder.RUNS / name
     if run_folder.owner(folder) not in (None, digest):
         raise InputError(f'{folder}: holds a run or the tables of other predictions; name a new --out')

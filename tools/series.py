@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import opt
 import utils.run
+from utils.build import Opened, open_last
 from utils.common import checkpoint
 from utils.common.errors import InputError
 from utils.data.dataset import Dataset
@@ -64,20 +65,18 @@ def plan_run(name: str, dataset: Dataset, defaults: dict[str, Any], words: Seque
     """
     words = [*words, '--exp', str(folder)]
     settings = read_words(dataset, defaults, words)
-    state = begun_run(folder)
-    if state:
-        path = folder / checkpoint.LAST
-        with checkpoint.fitting(path):
-            theirs = opt.completed(state['options'])
-        checkpoint.check_settings(theirs, settings, ('epoch', *opt.SHAPE, *opt.TRAINING), path)
-    done = state['epoch'] if state else 0
+    begun = begun_run(folder)
+    if begun:
+        checkpoint.check_settings(begun.settings, settings, ('epoch', *opt.SHAPE, *opt.TRAINING),
+                                  folder / checkpoint.LAST)
+    done = begun.saved['epoch'] if begun else 0
     left = max(0, settings['epoch'] - done)
-    return PlannedRun(name, dataset, defaults, words, folder, left, begun=state is not None)
+    return PlannedRun(name, dataset, defaults, words, folder, left, begun=begun is not None)
 
 
-def begun_run(folder: Path) -> checkpoint.Checkpoint | None:
+def begun_run(folder: Path) -> Opened | None:
     """Reads the last checkpoint of a run; None before its first one."""
-    return checkpoint.load_last(folder)[0] if (folder / checkpoint.LAST).exists() else None
+    return open_last(folder)[0] if (folder / checkpoint.LAST).exists() else None
 
 
 def do_runs(runs: Sequence[PlannedRun], *, evaluate_finished: bool) -> Iterator[tuple[PlannedRun, int]]:

@@ -3,11 +3,12 @@
 The settings are the parsed options, or those that a checkpoint holds.
 An option that a checkpoint is too old to hold has the value that opt.py gives for such checkpoints.
 """
+import logging
 from collections.abc import Mapping
 from dataclasses import fields
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -15,15 +16,73 @@ from torch import nn
 from model.ksof import KSOF
 from model.losses import KSOFLoss, MPJPELoss
 from opt import completed
+from utils.common import checkpoint
 from utils.common.device import memory
 from utils.common.errors import InputError
+from utils.common.structure import check_like
 from utils.data.augment import Augmentation
+from utils.data.dataset import Dataset
 from utils.data.lookup import dataset_named
 from utils.data.windows import Windows, build_windows
 from utils.network_file import NetworkFile, build_own
 from utils.train.settings import TrainSettings
 
+log = logging.getLogger('ksof')
 Settings = Mapping[str, Any]
+
+
+class Opened(NamedTuple):
+    """A checkpoint whose settings, weights and records were checked.
+
+    saved: what it holds.
+    settings: option -> value, completed.
+    digest: SHA-256 of its bytes.
+    """
+
+    saved: checkpoint.Checkpoint
+    settings: dict[str, Any]
+    digest: str
+
+
+def open_checkpoint(path: Path) -> Opened:
+    """Reads a checkpoint for whatever is done with it.
+
+    Its settings must be such as the command line takes, and its network and loss those of a fresh run of
+    these settings: the same names, types and shapes, of finite numbers. What resuming needs too is compared
+    with the fresh run itself, by TrainState.check.
+    Raises InputError where the file cannot be used.
+    """
+    saved, digest = checkpoint.load_with_digest(path)
+    with checkpoint.fitting(path):
+        settings = completed(saved['options'])
+        of_dataset(settings)
+        # On the meta device a layer takes no memory: the settings could ask for more than there is.
+        with torch.device('meta'):
+            # No checkpoint runs the file of one's own network: that is compared where it is built.
+            fresh = dict(saved['model']) if settings['network'] else build_network(settings).state_dict()
+            loss = build_loss(settings).state_dict() if 'criterion' in saved else {}
+        if not all(isinstance(weights, torch.Tensor) for weights in fresh.values()):
+            raise ValueError('model: holds what is no tensor')
+        for name, expected in (('model', fresh), *([('criterion', loss)] if 'criterion' in saved else [])):
+            check_like(saved[name], expected, name)
+            saved[name] = dict(saved[name])  # without the attributes that a dictionary of torch may have
+    return Opened(saved, settings, digest)
+
+
+def open_last(folder: Path) -> tuple[Opened, Path]:
+    """Returns a run's last checkpoint and its path.
+
+    Where it cannot be used it is the one before, with a warning.
+    InputError if there is none.
+    """
+    path, previous = folder / checkpoint.LAST, folder / checkpoint.PREVIOUS
+    try:
+        return open_checkpoint(path), path
+    except InputError as error:
+        if not previous.exists():
+            raise
+        log.warning('%s: going on from the one before it, %s', error, previous.name)
+        return open_checkpoint(previous), previous
 
 
 def network_arguments(settings: Settings) -> dict[str, Any]:
@@ -35,6 +94,14 @@ def network_arguments(settings: Settings) -> dict[str, Any]:
     parts = ('ktcn', 'sgcn', 'gates', 'fusion', 'fusion_residual')
     return ({name: settings[name] for name in names} | {part: without != part for part in parts}
             | {'norm': 'layer' if without == 'batch_norm' else 'batch'})
+
+
+def of_dataset(settings: dict[str, Any]) -> Dataset:
+    """Returns the dataset of a network. Raises ValueError where their numbers of coordinates differ."""
+    dataset = dataset_named(settings['dataset'])
+    if settings['node_n'] != dataset.skeleton.node_n:
+        raise ValueError(f'{settings["node_n"]} coordinates, {dataset.title} has {dataset.skeleton.node_n}')
+    return dataset
 
 
 def build_network(settings: Settings, *, copies: int = 1, own: NetworkFile | None = None) -> nn.Module:

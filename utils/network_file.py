@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from model.ksof import Prediction
 from utils.common.errors import InputError, reading
+from utils.common.files import read_regular
 
 
 class NetworkFile(NamedTuple):
@@ -71,7 +72,7 @@ def read_network_file(named: str) -> NetworkFile:
     file, _, name = named.rpartition(':')
     path = Path(file)
     with reading(path):
-        content = path.read_bytes()
+        content = read_regular(path)
     loader = KeptSource(path, content)
     spec = spec_from_loader(f'network_file_{path.stem}', loader)
     assert spec

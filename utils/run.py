@@ -11,8 +11,17 @@ import torch
 from filelock import FileLock
 from torch import nn
 
-from opt import SHAPE, TRAINING, check_shape, completed, differing, given_options, parse, run_name
-from utils.build import Settings, build_loss, build_network, load_windows, train_settings
+from opt import SHAPE, TRAINING, check_shape, differing, given_options, parse, run_name
+from utils.build import (
+    Opened,
+    Settings,
+    build_loss,
+    build_network,
+    load_windows,
+    open_checkpoint,
+    open_last,
+    train_settings,
+)
 from utils.common import checkpoint, distributed, run_folder
 from utils.common.cli import exit_code, log_to_terminal
 from utils.common.device import choose_device
@@ -52,14 +61,14 @@ class Start(NamedTuple):
 
     settings: the command's own, with the shape of the checkpoint that it begins with.
     folder: the run's.
-    path, saved: that checkpoint; None for a new run with new weights.
+    path, opened: that checkpoint; None for a new run with new weights.
     lock: held on the folder of a run that goes on where it lies, on rank 0.
     """
 
     settings: dict[str, Any]
     folder: Path
     path: Path | None = None
-    saved: checkpoint.Checkpoint | None = None
+    opened: Opened | None = None
     lock: FileLock | None = None
 
 
@@ -122,15 +131,15 @@ def find_start(dataset: Dataset, settings: dict[str, Any], given: Settings) -> S
     if settings['init'] and not (begun and ('exp' in given or named)):
         # When the run goes on the command still has --init, which then only names its folder.
         path = run_folder.checkpoint_at(settings['init'])
-        saved = checkpoint.load(path)
-        check_network(saved, settings, path)
+        opened = open_checkpoint(path)
+        check_network(opened, settings, path)
         # take_weights refuses what does not fit. The mirror image, say, may be averaged over or not.
-        settings |= shape_of(saved, path) | {name: given[name] for name in SHAPE if name in given}
+        settings |= shape_of(opened) | {name: given[name] for name in SHAPE if name in given}
         settings |= {'dataset': dataset.name}
         if 'exp' not in given:
             settings['exp'] = run_name(settings)
         if not begun:
-            return Start(settings, run_folder.place(settings['exp']), path, saved)
+            return Start(settings, run_folder.place(settings['exp']), path, opened)
     folder = run_folder.place(settings['exp'])
     if named and 'exp' not in given and (settings['is_eval'] or run_folder.holds_run(named.parent)):
         folder = named.parent
@@ -149,12 +158,11 @@ def find_scored(settings: dict[str, Any], said: list[str], folder: Path, named: 
     if not named:
         run_folder.require_run(folder, checkpoint.BEST)
     path = named or folder / checkpoint.BEST
-    saved, digest = checkpoint.load_with_digest(path)
-    check_network(saved, settings, path)
-    shape = shape_of(saved, path)
-    checkpoint.check_settings(shape, settings, said, path)
-    check_owner(folder, path, saved, digest)
-    return Start(settings | shape, folder, path, saved)
+    opened = open_checkpoint(path)
+    check_network(opened, settings, path)
+    checkpoint.check_settings(opened.settings, settings, said, path)
+    check_owner(folder, path, opened)
+    return Start(settings | shape_of(opened), folder, path, opened)
 
 
 def find_resumed(settings: dict[str, Any], said: list[str], folder: Path, named: Path | None) -> Start:
@@ -166,39 +174,34 @@ def find_resumed(settings: dict[str, Any], said: list[str], folder: Path, named:
         run_folder.require_run(folder, checkpoint.LAST)
     lock = distributed.on_first(lambda: run_folder.lock_run(folder)) if goes_on_in(folder, named) else None
     try:
-        saved, path = (checkpoint.load(named), named) if named else checkpoint.load_last(folder)
-        check_network(saved, settings, path)
-        shape = shape_of(saved, path)
-        with checkpoint.fitting(path):
-            theirs = completed(saved['options'])
-        checkpoint.check_settings(theirs, settings, [*said, *TRAINING], path)
+        opened, path = (open_checkpoint(named), named) if named else open_last(folder)
+        check_network(opened, settings, path)
+        checkpoint.check_settings(opened.settings, settings, [*said, *TRAINING], path)
     except BaseException:
         if lock:
             lock.release()
         raise
-    return Start(settings | shape, folder, path, saved, lock)
+    return Start(settings | shape_of(opened), folder, path, opened, lock)
 
 
-def shape_of(saved: checkpoint.Checkpoint, path: Path) -> dict[str, Any]:
-    """Returns a checkpoint's dataset and what shapes its network. InputError where that is not there."""
-    with checkpoint.fitting(path):
-        theirs = completed(saved['options'])
-        return {name: theirs[name] for name in SHAPE}
+def shape_of(opened: Opened) -> dict[str, Any]:
+    """Returns a checkpoint's dataset and what shapes its network."""
+    return {name: opened.settings[name] for name in SHAPE}
 
 
-def check_network(saved: checkpoint.Checkpoint, settings: Settings, path: Path) -> None:
+def check_network(opened: Opened, settings: Settings, path: Path) -> None:
     """Says where the file of a checkpoint's own network has changed since.
 
     settings: this command's.
     InputError where it names such a file and the checkpoint has none, or the reverse.
     """
-    theirs, ours = str(saved['options'].get('network', '')), settings['network']
+    theirs, ours = opened.settings['network'], settings['network']
     if theirs and not ours:
         raise InputError(f'{path}: is of a network of one\'s own, {Path(theirs).name}; no checkpoint runs a '
                          f'file by itself, so name it: --network FILE.py:{theirs.rpartition(":")[2]}')
     if ours and not theirs:
         raise InputError(f'{path}: is of KSOF, not of the network that is named: leave out --network')
-    was, now = saved['options'].get('network_sha256'), settings.get('network_sha256')
+    was, now = opened.settings.get('network_sha256'), settings.get('network_sha256')
     if was != now or theirs.rpartition(':')[2] != ours.rpartition(':')[2]:
         log.warning('--network %s: is not what %s was made with (%s, SHA-256 %s; now %s)', ours, path,
                     Path(theirs).name, str(was)[:12], str(now)[:12])
@@ -211,15 +214,14 @@ def goes_on_in(folder: Path, named: Path | None) -> bool:
 
 def take_weights(model: nn.Module, start: Start) -> None:
     """Gives a new run the weights of another. InputError naming what does not fit."""
-    assert start.saved and start.path
-    weights, own = start.saved['model'], model.state_dict()
-    with checkpoint.fitting(start.path):
-        wrong = [name for name in {**own, **weights}
-                 if name not in own or name not in weights or own[name].shape != weights[name].shape]
-        if not wrong:
-            model.load_state_dict(weights)
-            return
-    theirs = shape_of(start.saved, start.path)
+    assert start.opened and start.path
+    weights, own = start.opened.saved['model'], model.state_dict()
+    wrong = [name for name in {**own, **weights}
+             if name not in own or name not in weights or own[name].shape != weights[name].shape]
+    if not wrong:
+        model.load_state_dict(weights)
+        return
+    theirs = start.opened.settings
     options = ', '.join(f'--{name} {theirs[name]}, this command says {start.settings[name]}' for name in SHAPE
                         if theirs[name] != start.settings[name])
     names = f'{len(wrong)} of its weights ({", ".join(wrong)})'[:300]
@@ -240,8 +242,8 @@ def resume(training: Training, start: Start, held: ExitStack) -> Training:
     In another folder it goes on as a copy, with its best epoch.
     Returns the training with the run's own id. Nothing is written where the checkpoint does not fit.
     """
-    saved, path = start.saved, start.path
-    assert saved and path
+    assert start.opened and start.path
+    saved, path = start.opened.saved, start.path
     restore(training, saved, path)
     training = replace(training, run_id=saved.get('run_id') or training.run_id)
     stays = goes_on_in(start.folder, path)
@@ -274,7 +276,7 @@ def best_of(saved: checkpoint.Checkpoint, path: Path, stays: bool) -> checkpoint
     other = saved if beside == path else None
     if other is None and beside.exists():
         with suppress(InputError):  # damaged: as if it were not there
-            other = checkpoint.load(beside)
+            other = open_checkpoint(beside).saved
     with checkpoint.fitting(path):
         best, epochs, step = saved['best'], saved['epoch'], saved['progress']['step']
         same = other is not None and checkpoint.same_run(other, saved)
@@ -313,10 +315,10 @@ def announce(training: Training, defaults: Settings) -> None:
              len(windows['train']), len(windows['validation']), training.folder)
 
 
-def check_owner(folder: Path, path: Path, saved: checkpoint.Checkpoint, digest: str) -> str | None:
+def check_owner(folder: Path, path: Path, opened: Opened) -> str | None:
     """Returns whose a folder is. InputError where a checkpoint and the folder are of two runs."""
     owner = run_folder.owner(folder)
-    if not goes_on_in(folder, path) and owner not in (None, saved.get('run_id'), digest):
+    if not goes_on_in(folder, path) and owner not in (None, opened.saved.get('run_id'), opened.digest):
         raise InputError(f'--exp {folder}: holds another run than {path} is of, so its tables do not go '
                          'there; leave --exp out to have them beside the checkpoint, or name a new folder')
     return owner
@@ -334,16 +336,16 @@ def evaluate_run(dataset: Dataset, root: Path, windows: Windows, settings: Setti
     Returns None on other ranks than 0.
     InputError where the folder is another run's, or has become so meanwhile.
     """
-    saved, digest = checkpoint.load_with_digest(path)
-    checkpoint.check_settings(shape_of(saved, path), settings, SHAPE, path)
-    owner = check_owner(folder, path, saved, digest)
-    with checkpoint.fitting(path):
+    opened = open_checkpoint(path)
+    checkpoint.check_settings(opened.settings, settings, SHAPE, path)
+    owner, saved = check_owner(folder, path, opened), opened.saved
+    with checkpoint.fitting(path):  # one's own network may be another meanwhile
         model.load_state_dict(saved['model'])
     scored = scored_network(model, settings['symmetry'], dataset.skeleton).eval()
     scores = score_methods(lambda *views: scored(*views).fused, windows, dataset,
                            batch_size=settings['test_batch_size'])
     drawn = settings['test_sample_num']
-    about = {'path': os.path.relpath(path, folder), 'epoch': saved['epoch'], 'sha256': digest,
+    about = {'path': os.path.relpath(path, folder), 'epoch': saved['epoch'], 'sha256': opened.digest,
              'run_id': saved.get('run_id')}
     results: Results = results_of(windows, dataset, protocol='all' if drawn < 0 else str(drawn),
                                   epoch=saved['epoch'], selected_on='validation', methods=scores.methods,

@@ -15,7 +15,8 @@ from typing import Any
 import torch
 
 from utils.common.errors import InputError, check_not_pointer
-from utils.common.files import UNFINISHED, whole_file
+from utils.common.files import UNFINISHED, open_regular, whole_file
+from utils.common.structure import LARGEST, Number, Text, check_like
 from utils.common.untrusted import check_archive
 
 log = logging.getLogger('ksof')
@@ -59,15 +60,20 @@ def load(path: Path) -> Checkpoint:
 
 def load_with_digest(path: Path) -> tuple[Checkpoint, str]:
     """Returns what `load` does, and the SHA-256 of the bytes that were read. InputError if that fails."""
-    check_is_checkpoint(path)
     try:
-        with zipfile.ZipFile(path) as archive:
-            check_archive(archive, path.stat().st_size)
         # torch warns of a pickle that is not its own.
-        with path.open('rb') as file, warnings.catch_warnings(action='ignore'):
+        with open_regular(path) as file, warnings.catch_warnings(action='ignore'):
+            check_start(path, file.read(100))
+            with zipfile.ZipFile(file) as archive:
+                check_archive(archive, os.fstat(file.fileno()).st_size)
+            file.seek(0)
             state = torch.load(file, map_location='cpu', weights_only=True)
             file.seek(0)
             digest = hashlib.file_digest(file, 'sha256').hexdigest()
+    except FileNotFoundError:
+        raise InputError(f'{path}: no checkpoint there') from None
+    except InputError:
+        raise
     except pickle.UnpicklingError:
         raise InputError(f'{path}: is not a readable checkpoint (holds Python objects besides tensors and '
                          'plain containers: another project\'s, not opened because it could run '
@@ -75,29 +81,50 @@ def load_with_digest(path: Path) -> tuple[Checkpoint, str]:
     except Exception as error:  # a damaged file may raise any
         raise InputError(f'{path}: is not a readable checkpoint ({reason_of(error)})') from None
     wanted = {'model': dict, 'options': dict, 'epoch': int}
-    wrong = [name for name, kind in wanted.items()
-             if not isinstance(state, dict) or not isinstance(state.get(name), kind)]
-    if wrong:
+    if wrong := [name for name, kind in wanted.items()
+                 if not isinstance(state, dict) or not isinstance(state.get(name), kind)]:
         raise InputError(f'{path}: is not a checkpoint of this project (no {", ".join(wrong)})')
-    return {OLDER_KEYS.get(name, name): value for name, value in state.items()}, digest
+    state = {OLDER_KEYS.get(name, name): value for name, value in state.items()}
+    with fitting(path):
+        check_records(state)
+    return state, digest
 
 
-def check_is_checkpoint(path: Path) -> None:
-    """Raises InputError where a file is none, a Git LFS pointer, or no checkpoint of torch since 1.6."""
-    try:
-        with path.open('rb') as file:
-            start = file.read(100)
-    except FileNotFoundError:
-        raise InputError(f'{path}: no checkpoint there') from None
-    except OSError as error:
-        raise InputError(f'{path}: is not a readable checkpoint ({reason_of(error)})') from None
+def check_start(path: Path, start: bytes) -> None:
+    """Refuses a Git LFS pointer, and what begins like no checkpoint of torch since 1.6, with an InputError.
+
+    start: the file's first bytes.
+    """
     check_not_pointer(path, start)
     if not start.startswith(b'PK'):
         what = ('is empty' if not start
                 else 'is a pickle: another project\'s checkpoint, or one of torch before 1.6'
-                if start.startswith(b'\x80') else 'is a web page' if start.lstrip()[:1] == b'<'
-                else 'is no zip archive')
+                if start.startswith(b'\x80')
+                else 'is a web page' if start.lstrip()[:1] == b'<' else 'is no zip archive')
         raise InputError(f'{path}: is not a readable checkpoint ({what})')
+
+
+def check_records(state: Checkpoint) -> None:
+    """Checks what a checkpoint says of its run, beside the tensors and the settings; not all say everything.
+
+    Raises ValueError where a value is of another kind, or beyond what a run can have.
+    """
+    check_like(state['epoch'], Number(int, 0, 10**6), 'epoch')
+    check_like(state.get('run_id') or '', Text(r'[\w.-]{0,64}'), 'run_id')
+    check_like(state.get('training_windows', 1), Number(int, 1), 'training_windows')
+    check_like(data := state.get('data', {}), dict.fromkeys(data, Text(r'\w{0,128}')), 'data')
+    if 'history' not in state:
+        return
+    history = state['history']
+    check_like(history, [Any] * state['epoch'], 'history')
+    for k, entry in enumerate(history, start=1):
+        if not isinstance(entry, dict) or not all(re.fullmatch(r'\w{1,40}', name) for name in entry):
+            raise ValueError(f'history.{k - 1}: is no record of an epoch')
+        known = {'epoch': k, 'lr': Number(float), 'validation': Number(float),
+                 'seconds': Number(float, 0, 1e9)}
+        check_like(entry, dict.fromkeys(entry, Number(float, -LARGEST)) | known, f'history.{k - 1}')
+    best = min(history, key=lambda entry: entry['validation'], default=None)
+    check_like(state.get('best', best), best, 'best')
 
 
 def reason_of(error: Exception) -> str:
@@ -116,22 +143,6 @@ def fitting(path: Path) -> Iterator[None]:
         yield
     except (AttributeError, IndexError, KeyError, TypeError, RuntimeError, ValueError) as error:
         raise InputError(f'{path}: its contents do not fit this version ({reason_of(error)})') from None
-
-
-def load_last(folder: Path) -> tuple[Checkpoint, Path]:
-    """Loads the run's last checkpoint, and returns it with its path.
-
-    Where it is damaged, that is the one before, with a warning.
-    InputError if there is none.
-    """
-    path, previous = folder / LAST, folder / PREVIOUS
-    try:
-        return load(path), path
-    except InputError as error:
-        if not previous.exists():
-            raise
-        log.warning('%s: going on from the one before it, %s', error, previous.name)
-        return load(previous), previous
 
 
 def check_settings(theirs: Mapping[str, Any], ours: Mapping[str, Any], names: Sequence[str],

@@ -13,7 +13,7 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from utils.common import output
-from utils.common.errors import DivergedError, InputError, Stopped
+from utils.common.errors import DivergedError, InputError, Stopped, bearable
 
 # A file could not be written although its place can be used. 0: a checkpoint that says so itself.
 EXHAUSTED = (0, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
@@ -31,7 +31,7 @@ def at_least(least: float, kind: type = int, *, most: float = 10**6, below: floa
         most = math.inf
 
     def parse(text: str) -> float:
-        value = kind(text)
+        value = kind(text.replace('_', ' _'))  # Python's own 1_000 is no number to anybody else
         if value < least:
             raise argparse.ArgumentTypeError(f'{text} is below {least}')
         if not math.isfinite(value):
@@ -205,6 +205,7 @@ def is_lost(error: RuntimeError) -> bool:
 
 def say(line: str) -> None:
     """Prints a line on stderr, once where several processes say it, and keeps it in the run's log."""
+    line = bearable(line)
     if 'utils.common.distributed' in sys.modules:
         from utils.common import distributed
 

@@ -3,14 +3,26 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+LONGEST_LINE = 2000  # characters of an error
+
 
 class InputError(ValueError):
     """Something given to the program cannot be used. The message is one line: what, where, what to do."""
 
     def __str__(self) -> str:
         # Names and contents of files may be part of it.
-        # What would break the line or move the cursor is escaped.
-        return ''.join(c if c.isprintable() else ascii(c)[1:-1] for c in super().__str__())
+        return printable(super().__str__(), kept='')
+
+
+def printable(text: str, *, kept: str = '\n\t') -> str:
+    """Escapes what would move a terminal's cursor or break the line, but for `kept`."""
+    return ''.join(c if c.isprintable() or c in kept else ascii(c)[1:-1] for c in text)
+
+
+def bearable(line: str) -> str:
+    """Returns a line as `printable` does, with its middle left out where no terminal bears it."""
+    line = printable(line)
+    return line if len(line) < LONGEST_LINE else f'{line[:LONGEST_LINE - 300]} ... {line[-250:]}'
 
 
 LFS_POINTER = b'version https://git-lfs'  # how the text begins that Git keeps in place of a large file

@@ -10,6 +10,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, cast
 
+from utils.common.errors import printable
+
 log = logging.getLogger('ksof')
 TRAIN_LOG = 'train.log'
 
@@ -19,16 +21,17 @@ class Steady:
 
     For a pipe whose reader has ended, and a closed terminal.
 
+    escaped: whether what would move a terminal's cursor is escaped, as it can come from a file.
     lost: the first error of writing, if any.
     """
 
-    def __init__(self, stream: Any):
-        self.stream, self.lost = stream, cast(OSError | None, None)
+    def __init__(self, stream: Any, *, escaped: bool = False):
+        self.stream, self.escaped, self.lost = stream, escaped, cast(OSError | None, None)
 
     def write(self, text: str) -> int:
         """Writes what can be written."""
         try:
-            return self.stream.write(text)
+            return self.stream.write(printable(text) if self.escaped else text)
         except (OSError, ValueError, RuntimeError) as error:  # gone; closed; a signal came while it wrote
             self.give_up(error)
             return len(text)
@@ -75,13 +78,20 @@ def steady_output() -> Iterator[Steady]:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, 'reconfigure'):
             stream.reconfigure(errors='backslashreplace')
-    out = Steady(sys.stdout)
+    out = Steady(sys.stdout, escaped=True)
     with redirect_stdout(cast(Any, out)), redirect_stderr(cast(Any, Steady(sys.stderr))):
         try:
             yield out
         finally:
             out.flush()
             sys.stderr.flush()
+
+
+class Escaping(logging.Formatter):
+    """Escapes what would move a terminal's cursor, as names of files are part of messages."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record))
 
 
 class RunLog(logging.Handler):
@@ -99,7 +109,10 @@ class RunLog(logging.Handler):
         """Adds a line. One that cannot be written is left out: the log is not worth a run."""
         self.lines.append(line)
         if self.path:
-            with suppress(OSError), self.path.open('a', encoding='utf-8', errors='backslashreplace') as file:
+            # Whatever lies there by that name, a link or a FIFO is neither followed nor waited for.
+            how = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_NOFOLLOW
+            with suppress(OSError), open(self.path, 'a', encoding='utf-8', errors='backslashreplace',
+                                         opener=lambda name, _: os.open(name, how, 0o666)) as file:
                 file.writelines(f'{line}\n' for line in self.lines)
             self.lines.clear()
 
@@ -132,5 +145,7 @@ def log_to_terminal(*, quiet: bool = False) -> None:
     quiet: sends errors alone.
     """
     log.handlers = [logging.StreamHandler(sys.stderr), RunLog()]
+    for handler in log.handlers:
+        handler.setFormatter(Escaping())
     log.setLevel(logging.ERROR if quiet else logging.INFO)
     log.propagate = False

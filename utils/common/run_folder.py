@@ -16,7 +16,7 @@ from utils.common import distributed
 from utils.common.checkpoint import BEST, LAST, PREVIOUS
 from utils.common.environment import PROJECT, environment
 from utils.common.errors import InputError, reading
-from utils.common.files import remove_leftovers, write_text
+from utils.common.files import read_json, remove_leftovers, write_text
 
 log = logging.getLogger('ksof')
 RUNS = PROJECT / 'checkpoint'
@@ -183,8 +183,8 @@ def circumstances() -> dict[str, Any]:
 def read_about(folder: Path) -> dict[str, Any]:
     """Returns what options.json holds; nothing where it is not there or not readable."""
     try:
-        about = json.loads((folder / ABOUT).read_bytes())
-    except (OSError, ValueError, RecursionError):
+        about = read_json(folder / ABOUT)
+    except (OSError, ValueError):
         return {}
     return about if isinstance(about, dict) else {}
 
@@ -215,8 +215,8 @@ def owner(folder: Path) -> str | None:
         return 'a run without options.json'
     if (folder / RESULTS).exists():
         try:
-            scored = json.loads((folder / RESULTS).read_bytes())['checkpoint']
+            scored = read_json(folder / RESULTS)['checkpoint']
             return str(scored['run_id'] or scored['sha256'])
-        except (OSError, LookupError, TypeError, ValueError, RecursionError):
+        except (OSError, LookupError, TypeError, ValueError):
             return 'tables of an unknown checkpoint'
     return None

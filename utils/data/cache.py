@@ -92,6 +92,7 @@ def write_cache(root: Path, part: str, names: list[str], skeleton: Skeleton,
         folder = cache_folder(root)
         folder.mkdir(parents=True, exist_ok=True)
         with whole_file(folder / f'{part}.h5') as temporary, temporary.open('wb') as file:
+            temporary.chmod(0o600)  # one that others may write is not read, whatever the umask says
             file.write(hashlib.sha256(content).digest().ljust(HEAD, b'\0'))
             file.write(content)
     except OSError as error:

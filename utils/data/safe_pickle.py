@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from utils.common.errors import InputError, check_not_pointer, reading
+from utils.common.files import read_regular
 from utils.common.untrusted import check_pickle
 
 # (module, name) of each admitted numpy object -> what it is.
@@ -59,7 +60,7 @@ def load_pickle(path: Path) -> Any:
     Raises InputError where the file names anything but numpy arrays and plain containers, or is damaged.
     """
     with reading(path):
-        raw = path.read_bytes()
+        raw = read_regular(path)
     check_not_pointer(path, raw)
     try:
         check_pickle(raw)

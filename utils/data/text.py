@@ -1,14 +1,17 @@
 """Reads tables of comma-separated numbers, the text layout of Human3.6M and CMU mocap."""
 import gzip
+import io
 import itertools
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO, cast
+from typing import BinaryIO, TextIO, cast
 
 import numpy as np
 
 from utils.common.errors import InputError, check_not_pointer, reading
+from utils.common.files import open_regular
 
 FARTHEST = 1e6  # limit of the root's position, columns 1 to 3: 1 km in mm, the smallest unit in use
 MAX_LINES = 200_000  # of a file; the longest recording in the field has about 10,000
@@ -18,10 +21,13 @@ MAX_TEXT = 256 * 2**20  # characters of a file, unpacked
 LARGEST_TURN = 100.0
 
 
-def open_text(path: Path) -> TextIO:
+@contextmanager
+def open_text(path: Path) -> Iterator[TextIO]:
     """Opens a text file, unpacked on the way if its name ends in .gz. A byte order mark is skipped."""
-    opener = gzip.open if path.suffix == '.gz' else open
-    return cast(TextIO, opener(path, 'rt', encoding='utf-8-sig'))
+    with open_regular(path) as raw:
+        unpacked = cast(BinaryIO, gzip.GzipFile(fileobj=raw)) if path.suffix == '.gz' else raw
+        with io.TextIOWrapper(unpacked, encoding='utf-8-sig') as text:
+            yield text
 
 
 def bounded_lines(file: TextIO) -> Iterator[str]:

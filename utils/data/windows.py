@@ -206,6 +206,10 @@ def cut_windows(dataset: Dataset, recordings: list[Recording], split: str, *, in
     ends = np.cumsum([len(recording.frames) for recording in recordings])
     log.info('%s %s: %d recordings, %d frames at %g Hz, %d windows', dataset.title, split, len(recordings),
              ends[-1], 1000 / dataset.skeleton.true_ms_per_frame, sum(len(own) for own in starts))
+    found = {recording.action for recording in recordings}
+    if split == 'train' and (absent := [action for action in dataset.actions if action not in found]):
+        log.warning('%s train: no recordings of %s, so the network does not learn them', dataset.title,
+                    ', '.join(absent))
     firsts = [0, *ends[:-1].tolist()]
     actions = [np.full(len(own), dataset.actions.index(recording.action))
                for own, recording in zip(starts, recordings, strict=True)]

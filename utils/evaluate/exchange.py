@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from utils.common.errors import InputError, reading
+from utils.common.files import open_regular
 from utils.data.dataset import Dataset
 from utils.data.windows import Windows
 from utils.evaluate.window_errors import arrays_of, window_errors
@@ -69,8 +70,8 @@ def windows_bytes(windows: Windows, dataset: Dataset, protocol: Protocol, *, wit
 
 def arrays_in(path: Path, *names: str) -> list[np.ndarray]:
     """Reads arrays of an .npz that np.savez wrote. Raises InputError where it is none or lacks one."""
-    with reading(path):
-        content = path.read_bytes()
+    with reading(path), open_regular(path) as file:
+        content = file.read()
     try:
         arrays = arrays_of(content)
     except ValueError as error:

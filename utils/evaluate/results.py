@@ -1,13 +1,14 @@
 """Holds what one evaluation found, and writes and reads it as results.json."""
 import hashlib
 import json
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from utils.common.errors import InputError, reading
+from utils.common.files import read_json, read_regular
+from utils.common.structure import Number, Text, check_like
 from utils.data.dataset import Dataset
 from utils.data.lookup import dataset_named
 from utils.data.windows import Windows
@@ -153,18 +154,19 @@ def json_text(results: Results) -> str:
 def read_results(path: Path) -> Results:
     """Reads a results.json. Raises InputError if it is missing or not one."""
     try:
-        content = json.loads(path.read_bytes())
-        network = str(content.get('network', NETWORK))
-        motion, pck = ({name: renamed(tables, network, NETWORK) for name, tables in content[key].items()}
-                       if key in content else {} for key in ('motion', 'pck_percent'))
+        content = read_json(path)
+        network = content.get('network', NETWORK)
+        check_like(network, Text(r'[^\x00-\x1f\x7f]{1,100}'), 'network')
+        content['methods'] = renamed(content['methods'], network, NETWORK)
+        for key in ('motion', 'pck_percent'):
+            content[key] = {name: renamed(tables, network, NETWORK)
+                            for name, tables in content.get(key, {}).items()}
+        check_content(content)
         results = Results(dataset_named(content['dataset']), content['windows'], content['protocol'],
                           content['input_n'], content['output_n'], content['epoch'], content['selected_on'],
-                          renamed(content['methods'], network, NETWORK), content['missing_files'],
-                          content['sample'], motion, content.get('parameters', 0),
-                          content.get('checkpoint', {}), pck, content.get('errors', {}), network)
-        complete = results.windows and all(len(table[action]) == results.output_n for table in results.tables
-                                           for action in (*results.windows, 'avg'))
-        check_values(results)
+                          content['methods'], content['missing_files'], content['sample'], content['motion'],
+                          content.get('parameters', 0), content.get('checkpoint', {}), content['pck_percent'],
+                          content.get('errors', {}), network)
     except FileNotFoundError:
         raise InputError(f'{path}: no results there; evaluate the run first, with --is_eval') from None
     except OSError as error:
@@ -172,8 +174,6 @@ def read_results(path: Path) -> Results:
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise InputError(f'{path}: is not a results.json of this version ({repr(error)[:200]}); '
                          'evaluate the run again, with --is_eval') from None
-    if not complete or not {NETWORK, PREDICTED, *BASELINES} <= results.methods.keys():
-        raise InputError(f'{path}: lacks errors that it should hold; evaluate the run again, with --is_eval')
     return results
 
 
@@ -184,7 +184,7 @@ def read_window_errors(results: Results, folder: Path) -> WindowErrors:
     if not results.errors or not path.exists():
         raise InputError(f'{path}: the errors of the windows are not there; {hint}')
     with reading(path):
-        content = path.read_bytes()
+        content = read_regular(path)
     if hashlib.sha256(content).hexdigest() != results.errors.get('sha256'):
         raise InputError(f'{path}: is not the file that results.json beside it names (SHA-256); {hint}')
     try:
@@ -199,17 +199,28 @@ def read_window_errors(results: Results, folder: Path) -> WindowErrors:
     return errors
 
 
-def check_values(results: Results) -> None:
-    """Raises ValueError or TypeError if a value is not of its kind."""
-    whole = [results.input_n, results.output_n, results.epoch, results.parameters, *results.windows.values()]
-    words = [results.protocol, results.selected_on, *results.missing_files]
-    errors = [error for table in results.tables for row in table.values() for error in row]
-    if (not all(isinstance(number, int) for number in whole)
-            or not all(isinstance(word, str) for word in words)):
-        raise ValueError('a number is no whole one, or a name no word')
-    if not (results.network.isprintable() and 0 < len(results.network) <= 100):
-        raise ValueError('the network has no name')
-    if not isinstance(results.checkpoint, dict) or not isinstance(results.errors, dict):
-        raise TypeError('the checkpoint or the file of the windows\' errors is not described')
-    if not set(results.windows) <= set(results.dataset.actions) or not math.isfinite(sum(errors)):
-        raise ValueError('an error is not finite, or an action not the dataset\'s')
+def check_content(content: Any) -> None:
+    """Raises an exception of a kind that `read_results` knows where this is not what `json_dict` makes."""
+    text, size = Text(r'[^\x00-\x1f]{0,1000}'), Number(int, 1, 10_000)
+    windows, files = content['windows'], content['missing_files']
+    if not windows or not set(windows) <= set(dataset_named(content['dataset']).actions):
+        raise ValueError('windows: no action, or one that is not the dataset\'s')
+    check_like(content['output_n'], size, 'output_n')
+    row = [Number(float, -1e9, 1e9)] * content['output_n']
+    table = dict.fromkeys((*windows, 'avg'), row)
+
+    def tables(methods: Any) -> dict[str, Any]:
+        return dict.fromkeys(methods, table)
+
+    kinds = {'input_n': size, 'epoch': Number(int, 0, 10**6), 'protocol': text, 'selected_on': text,
+             'windows': dict.fromkeys(windows, Number(int, 1)), 'missing_files': [text] * len(files),
+             'methods': tables({NETWORK, PREDICTED, *BASELINES, *content['methods']})}
+    later = {'parameters': Number(int), 'errors': dict.fromkeys(content.get('errors', {}), text),
+             'checkpoint': {name: Number(int) if name == 'epoch' else value and text
+                            for name, value in content.get('checkpoint', {}).items()},
+             **{name: {key: tables(methods) for key, methods in content.get(name, {}).items()}
+                for name in ('motion', 'pck_percent')}}
+    for name, kind in (kinds | {name: kind for name, kind in later.items() if name in content}).items():
+        check_like(content[name], kind, name)
+    if type(content['sample']) is not bool:
+        raise ValueError('sample: is neither true nor false')

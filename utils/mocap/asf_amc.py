@@ -13,6 +13,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from utils.common.errors import InputError, check_not_pointer, reading
+from utils.common.files import read_regular
 from utils.data.skeleton import CMU
 
 INCH_MM = 25.4
@@ -84,7 +85,7 @@ def read_lines(path: Path) -> Iterator[tuple[int, list[str]]]:
     InputError if it cannot be read.
     """
     with reading(path):
-        raw = path.read_bytes()
+        raw = read_regular(path)
     check_not_pointer(path, raw)
     text = raw.removeprefix(codecs.BOM_UTF8).decode('latin-1')
     for number, line in enumerate(text.splitlines(), start=1):

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from utils.common.errors import InputError, reading
-from utils.common.files import is_hidden
+from utils.common.files import is_hidden, read_regular
 from utils.mocap.asf_amc import find_asf
 
 TABLE = Path(__file__).with_name('cmu_trials.csv')
@@ -81,7 +81,7 @@ def open_trial(name: str, amc: Path) -> TrialFile:
     """
     asf = find_asf(amc)
     with reading(amc):
-        roots = re.findall(rb'^root\s+(.*)', amc.read_bytes(), re.MULTILINE)
+        roots = re.findall(rb'^root\s+(.*)', read_regular(amc), re.MULTILINE)
     try:
         start = tuple(float(value) for value in roots[0].split()[:3])
     except (IndexError, ValueError):

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from utils.common.errors import InputError, reading
+from utils.common.files import read_regular
 
 TABLES = Path(__file__).with_name('joints.csv')
 # The joints of each dataset's skeleton, in its order.
@@ -50,8 +51,11 @@ def read_table(path: Path) -> Table:
     InputError where it is damaged.
     """
     with reading(path):
-        text = path.read_text(encoding='utf-8-sig', errors='replace')
-    rows = list(csv.reader(text.splitlines()))
+        text = read_regular(path).decode('utf-8-sig', errors='replace')
+    try:
+        rows = list(csv.reader(text.splitlines()))
+    except csv.Error as error:
+        raise InputError(f'{path}: is no CSV file ({error})') from None
     if not rows or [word.strip() for word in rows[0]] != ['name', 'joint']:
         raise InputError(f'{path}: line 1: expected the header name,joint')
     own: Table = {}

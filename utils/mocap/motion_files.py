@@ -6,6 +6,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from utils.common.errors import InputError, check_not_pointer, reading
+from utils.common.files import open_regular
 from utils.data.lookup import dataset_named
 from utils.data.skeleton import CMU
 from utils.data.text import read_numbers
@@ -72,7 +73,7 @@ def read_positions(path: Path, dataset: str, fps: float | None, units: str | Non
     if fps is None or units is None:
         raise InputError(f'{path}: .npy does not tell its '
                          f'{"frame rate: add --fps" if fps is None else "unit: add --units"}')
-    with reading(path), path.open('rb') as file:
+    with reading(path), open_regular(path) as file:
         check_not_pointer(path, file.read(100))
     try:
         with reading(path):

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from utils.common.checkpoint import reason_of
 from utils.common.errors import InputError, reading
+from utils.common.files import read_regular
 
 SETTINGS, EPOCH = 'settings', 'epoch'  # entries of the file's metadata about its run, as JSON
 QUIET = 4  # level of onnxruntime's log: fatal errors only, as others are raised
@@ -65,7 +66,7 @@ def load_exported(path: Path) -> tuple[ExportedNetwork, dict[str, Any], int]:
     """
     require('onnxruntime')
     with reading(path):
-        content = path.read_bytes()
+        content = read_regular(path)
     try:
         network = ExportedNetwork(content, torch.get_num_threads())
         about = network.session.get_modelmeta().custom_metadata_map

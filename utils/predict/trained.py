@@ -5,11 +5,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
-from utils.build import build_network, completed
+from utils.build import build_network, completed, of_dataset, open_checkpoint
 from utils.common import checkpoint, run_folder
 from utils.common.errors import InputError
 from utils.data.dataset import Dataset
-from utils.data.lookup import dataset_named
 from utils.evaluate.symmetry import SymmetryAverage, scored_network
 from utils.predict.exported import load_exported
 
@@ -37,20 +36,15 @@ def load_trained(path: Path) -> Trained:
     """Loads the network in a checkpoint or an exported .onnx file. Raises InputError if it cannot be used."""
     if path.suffix.lower() == '.onnx':
         return load_onnx(path)
-    saved = checkpoint.load(path)
-    if own := saved['options'].get('network'):
-        raise InputError(f'{path}: is of a network of one\'s own, {Path(str(own)).name}: only the mains run '
+    saved, settings, _ = open_checkpoint(path)
+    if own := settings['network']:
+        raise InputError(f'{path}: is of a network of one\'s own, {Path(own).name}: only the mains run '
                          'its file, with --network')
     with checkpoint.fitting(path):
-        settings = completed(saved['options'])
-        dataset = of_dataset(settings)
-        # On the meta device a layer takes no memory: the file's settings could ask for more than there is.
-        with torch.device('meta'):
+        with torch.device('meta'):  # takes no memory beside the file's own tensors
             model = build_network(settings)
         model.load_state_dict(saved['model'], assign=True)
-        if not all(weights.dtype == torch.float32 and weights.isfinite().all()
-                   for weights in model.parameters()):
-            raise ValueError('a weight is not a finite float32')
+        dataset = of_dataset(settings)
         scored = scored_network(model, settings['symmetry'], dataset.skeleton).eval()
     return Trained(scored, settings, dataset, saved['epoch'])
 
@@ -64,14 +58,6 @@ def load_onnx(path: Path) -> Trained:
     with checkpoint.fitting(path):
         settings = completed(settings)
         return Trained(network.eval(), settings, of_dataset(settings), epoch)
-
-
-def of_dataset(settings: dict[str, Any]) -> Dataset:
-    """Returns the dataset of a network. Raises ValueError where their numbers of coordinates differ."""
-    dataset = dataset_named(settings['dataset'])
-    if settings['node_n'] != dataset.skeleton.node_n:
-        raise ValueError(f'{settings["node_n"]} coordinates, {dataset.title} has {dataset.skeleton.node_n}')
-    return dataset
 
 
 def without_symmetry(trained: Trained) -> Trained:

@@ -3,7 +3,8 @@
 The comparison is over the actions that every run was tested on.
 """
 import csv
-import json
+import io
+import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -11,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from utils.common import checkpoint
-from utils.common.errors import InputError
+from utils.common.errors import InputError, reading
+from utils.common.files import read_json, read_regular
 from utils.common.run_folder import RUNS, known_runs, place
 from utils.evaluate.metrics import ActionTable
 from utils.evaluate.results import BASELINES, NETWORK, PREDICTED, Results, over_actions, read_results
@@ -80,7 +82,10 @@ def load_options(folder: Path) -> dict[str, Any] | None:
     file = folder / 'options.json'
     if file.exists():
         try:
-            return dict(json.loads(file.read_bytes())['options'])
+            with reading(file):
+                return dict(read_json(file)['options'])
+        except InputError:
+            raise
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(f'{file}: is not the options of a run ({error!r})') from None
     best = folder / checkpoint.BEST
@@ -95,13 +100,25 @@ def load_history(file: Path) -> list[dict[str, float]]:
     if not file.exists():
         return []
     try:
-        with file.open(newline='') as lines:
-            history = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(lines)]
-            if not all({'windows_per_s', 'seconds'} <= entry.keys() for entry in history):
-                raise ValueError('no column windows_per_s or seconds')
-            return history
+        with reading(file):
+            lines = io.StringIO(read_regular(file).decode(), newline='')
+        # An epoch of an earlier version lacks what that did not measure.
+        history = [{name: finite(value) for name, value in row.items() if value != ''}
+                   for row in csv.DictReader(lines)]
+        if not all({'windows_per_s', 'seconds'} <= entry.keys() for entry in history):
+            raise ValueError('no column windows_per_s or seconds')
+        return history
+    except InputError:
+        raise
     except (TypeError, ValueError, csv.Error) as error:
         raise InputError(f'{file}: is not the history of a run ({error})') from None
+
+
+def finite(text: str) -> float:
+    """Returns the number that a text is. Raises ValueError where it is none, or not finite."""
+    if not math.isfinite(number := float(text)) or '_' in text:
+        raise ValueError(f'{text[:40]!r} is not a finite number')
+    return number
 
 
 def matching(pattern: Path) -> list[Path]:

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 
+from utils.common.errors import printable
+
 WIDEST = 110  # columns that running text fills at most, however wide the terminal is
 NARROWEST_NAME, WIDEST_HEAD = 18, 16  # columns that a name keeps at least, and a title's word gets at most
 GAP = '  '
@@ -98,10 +100,17 @@ def markdown_block(block: Block) -> str:
     if isinstance(block, Table):
         return markdown_table(block.cells, block.names)
     if isinstance(block, Heading):
-        return f'{"#" * block.level} {printable(block.text)}'
+        return f'{"#" * block.level} {markdown_text(block.text)}'
     if isinstance(block, Notes):
-        return '\n'.join(f'- {printable(line)}' for line in block.lines)
-    return printable(block)
+        return '\n'.join(f'- {markdown_text(line)}' for line in block.lines)
+    return markdown_text(block)
+
+
+def markdown_text(text: str) -> str:
+    """Escapes what would be HTML or a link in Markdown: names of files may be part of a text."""
+    parts = re.split('(`[^`]*`)', printable(text))  # code spans show all as it is
+    return ''.join(part if k % 2 else part.replace('<', '&lt;').replace('](', ']\\(')
+                   for k, part in enumerate(parts))
 
 
 def markdown_table(cells: Sequence[Sequence[str]], names: int = 1) -> str:
@@ -110,7 +119,7 @@ def markdown_table(cells: Sequence[Sequence[str]], names: int = 1) -> str:
     cells: rows of texts; the first one is the head.
     names: number of columns at the left that are aligned to the left; the others are aligned to the right.
     """
-    cells = [[printable(cell).replace('|', '\\|').replace('<', '&lt;') for cell in row] for row in cells]
+    cells = [[markdown_text(cell).replace('|', '\\|') for cell in row] for row in cells]
     widths = [max(0 if column < names else 7, *(len(row[column]) for row in cells))
               for column in range(len(cells[0]))]
     lines = []
@@ -120,11 +129,6 @@ def markdown_table(cells: Sequence[Sequence[str]], names: int = 1) -> str:
         lines.append(f'| {" | ".join(padded)} |')
     rules = ['-' * (width + 1) + ('-' if column < names else ':') for column, width in enumerate(widths)]
     return '\n'.join([lines[0], f'|{"|".join(rules)}|', *lines[1:]])
-
-
-def printable(text: str) -> str:
-    """Escapes what would move a terminal's cursor or break a line."""
-    return ''.join(c if c.isprintable() or c == '\n' else ascii(c)[1:-1] for c in text)
 
 
 def terminal_columns() -> int:

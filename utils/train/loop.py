@@ -69,12 +69,17 @@ def build_training(model: nn.Module, criterion: KSOFLoss, windows: dict[str, Win
                          f'takes {global_batch} windows, there are {len(train)}')
     criterion = criterion.to(device)
     optimizer = build_optimizer(model, criterion, settings)
-    lr_scheduler = build_lr_scheduler(optimizer, settings, steps_per_epoch=max(1, len(train) // global_batch))
+    lr_scheduler = build_lr_scheduler(optimizer, settings, steps_per_epoch=epoch_steps(settings, train))
     state = TrainState(model, compiled(model) if settings.compile else model, criterion, optimizer,
                        lr_scheduler, build_ema(model, settings.average) if settings.average else None,
                        epoch_start(device))
     return Training(state, settings, windows, skeleton, folder, options, run_id,
                     draw_weights(train, settings.balance) if settings.balance else None)
+
+
+def epoch_steps(settings: TrainSettings, train: Windows) -> int:
+    """Returns the number of steps of an epoch."""
+    return max(1, len(train) // (settings.batch_size * distributed.processes()))
 
 
 def checkpoint_of(training: Training) -> checkpoint.Checkpoint:
@@ -97,13 +102,13 @@ def save_last(training: Training) -> None:
 def restore(training: Training, saved: checkpoint.Checkpoint, path: Path) -> None:
     """Puts the state back to where the checkpoint was saved, random states included.
 
-    InputError if it does not fit.
+    InputError if it does not fit, in whatever part; nothing is put back then.
     """
     windows = len(training.windows['train'])
     if saved.get('training_windows') != windows:
         raise InputError(f'{path}: was made with {saved.get("training_windows")} training windows, this data '
                          f'has {windows}')
-    for split, checksum in data_of(saved, path).items():
+    for split, checksum in saved.get('data', {}).items():
         if split in training.windows and training.windows[split].checksum != checksum:
             raise InputError(f'{path}: was made with other frames of {split} than are in --data_dir '
                              f'{training.options["data_dir"]}; a new run can start from its weights, with '
@@ -115,16 +120,8 @@ def restore(training: Training, saved: checkpoint.Checkpoint, path: Path) -> Non
                          f'{distributed.processes()}: start '
                          f'{"one without torchrun" if processes == 1 else f"{processes} with torchrun"}')
     with checkpoint.fitting(path):
+        training.state.check(saved, steps_per_epoch=epoch_steps(training.settings, training.windows['train']))
         training.state.load_state_dict(saved)
-
-
-def data_of(saved: checkpoint.Checkpoint, path: Path) -> dict[str, str]:
-    """Returns the checksums of the splits that a checkpoint was made with.
-
-    None are in checkpoints from before they were kept.
-    """
-    with checkpoint.fitting(path):
-        return dict(saved.get('data', {}).items())
 
 
 def train(training: Training) -> None:

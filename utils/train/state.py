@@ -8,9 +8,11 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel
 
+from model.ksof import KSOF
 from model.losses import KSOFLoss, LossTerms
 from utils.common import distributed
 from utils.common.checkpoint import Checkpoint
+from utils.common.structure import Number, check_like
 
 
 @dataclass
@@ -91,8 +93,42 @@ class TrainState:
             'random_of_others': random_of_others,
         }
 
+    def check(self, saved: Checkpoint, *, steps_per_epoch: int) -> None:
+        """Compares a checkpoint with what this state, not yet begun, would have saved at that step.
+
+        Every rank must call it. Epochs, history and best epoch were checked when the file was read.
+        Raises ValueError that names the first leaf that differs.
+        """
+        fresh, saved = self.state_dict(), {'average': None, 'random_of_others': []} | saved
+        progress = {'step': Number(int, 0, steps_per_epoch), 'seconds': Number(float, 0, 1e9)}
+        seen: dict[int, int] = {}
+        check_like(saved['progress'], fresh['progress'] | progress, 'progress', seen)
+        taken = saved['epoch'] * steps_per_epoch + saved['progress']['step']
+        parameters = [weights for group in self.optimizer.param_groups for weights in group['params']]
+        # All of KSOF's parameters have a gradient in each step; those of a network of one's own may not.
+        there, whole = saved['optimizer']['state'], isinstance(self.model, KSOF)
+        moments = {k: {'step': weights.new_zeros(()), 'exp_avg': torch.empty_like(weights, device='meta'),
+                       'exp_avg_sq': torch.empty_like(weights, device='meta')}
+                   for k, weights in enumerate(parameters)
+                   if weights.requires_grad and taken and (whole or k in there)}
+        rates = [Number(float, 0, 1.001 * rate) for rate in fresh['lr_scheduler']['base_lrs']]
+        groups = [group | {'lr': rate}
+                  for group, rate in zip(fresh['optimizer']['param_groups'], rates, strict=True)]
+        expected = {
+            'model': fresh['model'], 'criterion': fresh['criterion'], 'step': taken,
+            'history': saved['history'],
+            'average': fresh['average'] and fresh['average'] | {'steps': taken},
+            'optimizer': {'state': moments, 'param_groups': groups},
+            'lr_scheduler': fresh['lr_scheduler'] | {'last_epoch': taken, '_step_count': taken + 1,
+                                                     '_last_lr': rates}}
+        for name, part in expected.items():
+            check_like(saved[name], part, name, seen)
+        theirs, ours = ([states['cpu'] for states in (state['random'], *state['random_of_others'])]
+                        for state in (saved, fresh))
+        check_like(theirs, ours, 'random', seen)
+
     def load_state_dict(self, saved: Checkpoint) -> None:
-        """Restores what `state_dict` returned, with the random states of this rank."""
+        """Restores what `state_dict` returned, with the random states of this rank. `check` comes before."""
         average = saved.get('average')
         self.model.load_state_dict(average['model'] if average else saved['model'])
         if self.ema is not None and average:
