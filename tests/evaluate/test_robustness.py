@@ -1,4 +1,5 @@
 """Spoilt and moved test windows: each change is what it says, and what must not change does not."""
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -126,3 +127,8 @@ def test_the_page_says_where_the_network_is_worse_than_holding_the_last_pose(tmp
     draw_robustness('mine', DATASET, frames, measured, tmp_path / 'robustness.png')
     assert (tmp_path / 'robustness.png').read_bytes().startswith(b'\x89PNG')
 
+
+def test_half_the_rate_is_left_out_where_nothing_is_long_enough(windows):
+    short = replace(windows, starts=windows.starts[31:32], action_index=windows.action_index[31:32])
+    assert len(at_half_rate(short)) == 0
+    assert 'frame rate' not in {one.kind for one in conditions(short)}

@@ -18,7 +18,8 @@ MEANING = (
     'Body turned: about the vertical axis through the root. Body tilted: about the axis from side to side. '
     'Where the data\'s global rotation is removed, no training pose is turned.',
     'Body size: all lengths times this; errors are divided by it. Frame rate, half: every second frame, so '
-    'motion is twice as fast for the network, and a label stands for twice its time.',
+    'motion is twice as fast for the network, and a label stands for twice its time; left out where '
+    'an action\'s recordings are too short.',
     'Zero and constant velocity see the same spoilt poses. Errors are taken from the unspoilt future.')
 
 
