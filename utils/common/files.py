@@ -1,12 +1,13 @@
 """Files that appear whole or not at all."""
 import errno
+import io
 import json
 import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 from uuid import uuid4
 
 try:
@@ -19,7 +20,7 @@ UNFINISHED = '.unfinished'  # the end of a temporary file's name
 MAX_WHOLE = 512 * 2**20  # bytes of a file that is read whole
 
 
-def open_regular(path: Path) -> BinaryIO:
+def open_regular(path: Path) -> io.BufferedReader:
     """Opens a file to read its bytes. A FIFO or a device raises OSError: it is not waited for."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     if not stat.S_ISREG(mode := os.fstat(descriptor).st_mode):

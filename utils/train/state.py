@@ -99,7 +99,7 @@ class TrainState:
         Every rank must call it. Epochs, history and best epoch were checked when the file was read.
         Raises ValueError that names the first leaf that differs.
         """
-        fresh, saved = self.state_dict(), {'average': None, 'random_of_others': []} | saved
+        fresh, saved = self.state_dict(), {'average': None, 'random_of_others': [], **saved}
         progress = {'step': Number(int, 0, steps_per_epoch), 'seconds': Number(float, 0, 1e9)}
         seen: dict[int, int] = {}
         check_like(saved['progress'], fresh['progress'] | progress, 'progress', seen)
