@@ -258,7 +258,7 @@ def test_what_once_crashed_is_refused_in_one_line(tries, kind):
 
 
 def test_one_changed_leaf(tries):
-    how, made = examples(tries, 60, derandomize=True)
+    how, made = examples(tries, 25, derandomize=True)
     how(made(tries.judge))()
 
 
