@@ -46,7 +46,7 @@ def run(tmp_path_factory):
 
 
 def windows_of(trained, data_dir, **changes):
-    options = {'data_dir': data_dir, 'test_sample_num': -1, 'allow_missing': False, **changes}
+    options = {'data_dir': str(data_dir), 'test_sample_num': -1, 'allow_missing': False, **changes}
     root = find_root(str(data_dir), trained.dataset)
     return load_windows(trained.settings | options, root, 'test', torch.device('cpu'))
 
