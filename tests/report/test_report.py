@@ -147,7 +147,7 @@ def test_results_are_read_as_they_were_written_and_older_ones_without_motion(tmp
 
 
 @pytest.mark.parametrize('spoil, said', [
-    (lambda motion: motion['acceleration']['truth']['avg'].pop(), 'lacks errors'),
+    (lambda motion: motion['acceleration']['truth']['avg'].pop(), 'expected a list of 10'),
     (lambda motion: motion['bone-length error']['KSOF'].pop('walking'), 'is not a results.json'),
     (lambda motion: motion['acceleration error'].update(KSOF={'avg': 'fast'}), 'is not a results.json'),
     (lambda motion: motion.update({'acceleration error': [1, 2]}), 'is not a results.json')])
