@@ -44,7 +44,7 @@ def test_training_writes_everything_and_evaluation_repeats_it(command, tmp_path,
     assert list(results) == ['dataset', 'protocol', 'input_n', 'output_n', 'epoch', 'selected_on', 'label_ms',
                              'true_ms', 'mm_scale_to_true', 'windows', 'missing_actions', 'missing_files',
                              'sample', 'methods', 'parameters', 'motion', 'checkpoint', 'mpjpe_up_to_frame',
-                             'final_displacement', 'pck_percent', 'errors']
+                             'final_displacement', 'pck_percent', 'errors', 'network']
     assert list(results['methods']) == ['KSOF', 'KSOF predicted joints only', 'zero velocity',
                                         'constant velocity']
     assert results['selected_on'] == 'validation' and results['missing_actions'] == []
