@@ -13,7 +13,7 @@ import utils.run
 from main_cmu_3d import DEFAULTS
 from opt import given_options, parse
 from tests.conftest import few_frames, weights
-from utils.build import load_windows
+from utils.build import Opened, build_network, load_windows
 from utils.common import checkpoint, environment, run_folder
 from utils.common.errors import InputError
 from utils.data.cmu import DATASET
@@ -164,9 +164,9 @@ def test_results_say_which_checkpoint_was_scored(here, data, capsys):
     there = json.loads((tables / 'results.json').read_text())
     assert there['checkpoint']['path'] == f'../checkpoint/done/{checkpoint.LAST}'
     assert there['methods'] == json.loads((run / 'results.json').read_text())['methods']
-    state['run_id'] = 'another'
+    other = Opened(state | {'run_id': 'another'}, {}, 'another')
     with pytest.raises(InputError, match='holds another run'):
-        check_owner(tables, here / 'x' / checkpoint.BEST, state, 'another')
+        check_owner(tables, here / 'x' / checkpoint.BEST, other)
 
 
 def test_an_evaluation_does_not_write_into_a_new_run_of_the_same_name(here, data, monkeypatch, capsys):
@@ -291,10 +291,11 @@ def test_the_shape_is_the_checkpoint_s_and_all_differences_are_named(here):
                  '--recipe', 'accurate')
     assert str(refused.value).endswith('was made with --output_n 10, this command says 25; with --dct_n 15, '
                                        'this command says 35; with --symmetry off, this command says average')
+    options = checkpoint.load(here / 'checkpoint' / 'done' / checkpoint.LAST)['options'] \
+        | {'dataset': '3dpw', 'node_n': 69}
+    rewrite(here / 'checkpoint' / 'done' / checkpoint.BEST, options=options,
+            model=build_network(options).state_dict())
     with pytest.raises(InputError, match='was made with dataset 3dpw, this command says cmu'):
-        rewrite(here / 'checkpoint' / 'done' / checkpoint.BEST,
-                options=checkpoint.load(here / 'checkpoint' / 'done' / checkpoint.LAST)['options']
-                | {'dataset': '3dpw'})
         start_of('--is_eval', '--exp', 'done')
 
 
