@@ -25,7 +25,7 @@ from utils.run import main
 from utils.train.engine import epoch_order, mean_terms, train_epoch
 from utils.train.loop import build_training
 
-KILLS = int(os.environ.get('KSOF_KILLS', '12'))
+KILLS = int(os.environ.get('KSOF_KILLS', '8'))
 # Forks a fresh process for each start, so that importing torch is paid once.
 # The kills then fall inside training.
 FORKING = textwrap.dedent('''
@@ -56,7 +56,7 @@ FORKING = textwrap.dedent('''
 def test_kills_at_random_moments_leave_no_trace(sample_cmu, tmp_path):
     # --save_minutes 0 saves at every reading of the loss, so that kills hit saves often.
     arguments = ['--data_dir', str(sample_cmu), *TINY, '--skip_rate', '8', '--save_minutes', '0', '--epoch',
-                 str(max(10, KILLS * 2 // 3)), '--exp']
+                 str(max(8, KILLS * 2 // 3)), '--exp']
     killed_run, plain_run = tmp_path / 'killed', tmp_path / 'plain'
     environment = os.environ | {'PYTHONPATH': str(PROJECT)}
     done = subprocess.run([sys.executable, '-c', FORKING, str(killed_run / checkpoint.LAST), str(KILLS), '1',
@@ -229,6 +229,6 @@ def test_memory_and_open_files_do_not_grow(command, tmp_path):
 
     assert command('--skip_rate', '200') == 0
     files, memory = len(list(Path('/proc/self/fd').iterdir())), resident_mb()
-    assert command('--skip_rate', '200', '--epoch', '30') == 0
+    assert command('--skip_rate', '200', '--epoch', '15') == 0
     assert len(list(Path('/proc/self/fd').iterdir())) <= files
-    assert resident_mb() - memory < 30, 'thirty epochs took more memory than three'
+    assert resident_mb() - memory < 30, 'fifteen epochs took more memory than three'
