@@ -8,6 +8,7 @@ import pytest
 import torch
 from own_motion import SIZES, save_checkpoint, some_positions
 
+from model.losses import joint_distances
 from tools.export import KINDS, main
 from utils.build import load_windows
 from utils.common.cli import run_tool
@@ -181,12 +182,18 @@ def test_released_networks_agree_on_all_cmu_test_windows(name, real_cmu, tmp_pat
     trained, onnx = load_trained(checkpoint_path(Path(name))), load_trained(path)
     windows = load_windows(trained.settings, real_cmu / 'cmu_mocap', 'test', torch.device('cpu'))
 
-    def difference(observed):
-        return (trained.model(observed).fused - onnx.model(observed).fused).abs().max().item()
-
+    differences, errors = [], []
     with torch.inference_mode():
-        largest = max(difference(batch.observed) for batch in windows.batches(64))
-    assert len(windows) > 1000 and largest < 0.01
+        for batch in windows.batches(64):
+            ours, theirs = (network.model(batch.observed).fused for network in (trained, onnx))
+            differences.append((ours - theirs).abs().amax((1, 2)))
+            errors.append(torch.stack([joint_distances(poses, batch.future).mean((0, 2)) * len(poses)
+                                       for poses in (ours, theirs)]))
+    # Of two responses that differ in the last digit TOP-K may keep the other one: a few windows show it.
+    apart = (torch.cat(differences) > 0.01).sum().item()
+    assert len(windows) > 1000 and apart <= 0.005 * len(windows)
+    ours, theirs = sum(errors) / len(windows)
+    assert (ours - theirs).abs().max() < 0.001, 'mm, mean error at a frame'
 
 
 @pytest.mark.parametrize('changes', [{'tcn_axis': 'coordinates', 'topk': 'packed'}, {'topk': 'off'}])
