@@ -10,7 +10,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from utils.common.cli import run_tool, tool_parser
+from utils.common.cli import add_run, run_tool, tool_parser
 from utils.common.errors import InputError
 from utils.predict import export
 from utils.predict.exported import SETTINGS
@@ -25,9 +25,7 @@ TOLERANCE_MM = 0.5
 
 def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = tool_parser(__doc__)
-    parser.add_argument('run', metavar='RUN', type=Path,
-                        help='run folder, its name under checkpoint/, or a checkpoint file; of a folder the '
-                             'best epoch is taken')
+    add_run(parser)
     parser.add_argument('--out', metavar='FILE', type=Path, action='append', required=True,
                         help='write the network here: .pt2 or .onnx; repeatable')
     parser.add_argument('--symmetry', choices=('off',),

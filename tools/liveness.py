@@ -14,21 +14,18 @@ import torch
 
 from model.ksof import KSOF
 from utils.build import build_loss, load_windows, open_checkpoint
-from utils.common.cli import at_least, run_tool, tool_parser
+from utils.common.cli import add_run, at_least, run_tool, tool_parser
 from utils.common.errors import InputError
 from utils.data.dataset import find_root
 from utils.evaluate.liveness import Liveness, look_inside
 from utils.evaluate.scoring import validate
-from utils.evaluate.symmetry import SymmetryAverage
-from utils.predict.trained import checkpoint_path, load_trained
+from utils.predict.trained import checkpoint_path, trained_of, without_symmetry
 from utils.train.shares import gradient_shares
 
 
 def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = tool_parser(__doc__)
-    parser.add_argument('run', metavar='RUN', type=Path,
-                        help='run folder, its name under checkpoint/, or a checkpoint file; of a folder the '
-                             'best epoch')
+    add_run(parser)
     parser.add_argument('--data_dir', help='dataset root (default: the one it was trained on)')
     parser.add_argument('--split', choices=('validation', 'test'), default='validation',
                         help='whose errors are measured')
@@ -40,8 +37,9 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None) -> None:
     arguments = parse_arguments(argv)
     path = checkpoint_path(arguments.run)
-    trained, saved = load_trained(path), open_checkpoint(path).saved
-    network = trained.model.network if isinstance(trained.model, SymmetryAverage) else trained.model
+    opened = open_checkpoint(path)
+    trained, saved = trained_of(opened, path), opened.saved
+    network = without_symmetry(trained).model
     if not isinstance(network, KSOF) or network.fusion is None:
         raise InputError(f'{path}: has no SOF, so there is little to look at: '
                          'name a checkpoint made without --without')

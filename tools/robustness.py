@@ -13,7 +13,7 @@ import torch
 
 from model.baselines import ConstantVelocity, ZeroVelocity
 from utils.build import load_windows
-from utils.common.cli import at_least, run_tool, tool_parser
+from utils.common.cli import add_run, at_least, run_tool, tool_parser
 from utils.common.files import write_text
 from utils.data.dataset import find_root
 from utils.data.marker import is_sample
@@ -26,9 +26,7 @@ from utils.report.robustness import Measured, draw_robustness, robustness_blocks
 
 def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = tool_parser(__doc__)
-    parser.add_argument('run', metavar='RUN', type=Path,
-                        help='run folder, its name under checkpoint/, or a checkpoint file; of a folder the '
-                             'best epoch')
+    add_run(parser)
     parser.add_argument('--data_dir', required=True,
                         help='dataset root, or the dataset\'s own folder in it')
     parser.add_argument('--every', type=at_least(1), default=1, help='take each so many-th window (1)')
@@ -52,7 +50,7 @@ def main(argv: Sequence[str] | None) -> None:
     measured = [Measured(condition.kind, condition.level,
                          errors_under(condition, methods, dataset.skeleton, batch_size=arguments.batch_size))
                 for condition in conditions(chosen)]
-    name = arguments.run.resolve().name if arguments.run.is_dir() else path.parent.name
+    name = path.resolve().parent.name
     said = f'{len(chosen)} of {len(windows)} test windows' + (', synthetic motion' if is_sample(root) else '')
     page = robustness_blocks(name, dataset, output_n, measured, windows=said)
     print(tables.terminal(page), end='')

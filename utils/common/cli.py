@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -118,6 +119,13 @@ def tool_parser(description: str, examples: str = '') -> Parser:
                     allow_abbrev=False, formatter_class=Help)
     parser.add_argument('--version', action=Version)
     return parser
+
+
+def add_run(parser: argparse.ArgumentParser) -> None:
+    """Adds RUN, the trained network that a tool works on."""
+    parser.add_argument('run', metavar='RUN', type=Path,
+                        help='run folder, its name under checkpoint/, or a checkpoint file; of a folder the '
+                             'best epoch is taken')
 
 
 def log_to_terminal() -> None:

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
-from utils.build import build_network, completed, of_dataset, open_checkpoint
+from utils.build import Opened, build_network, completed, of_dataset, open_checkpoint
 from utils.common import checkpoint, run_folder
 from utils.common.errors import InputError
 from utils.data.dataset import Dataset
@@ -36,7 +36,15 @@ def load_trained(path: Path) -> Trained:
     """Loads the network in a checkpoint or an exported .onnx file. Raises InputError if it cannot be used."""
     if path.suffix.lower() == '.onnx':
         return load_onnx(path)
-    saved, settings, _ = open_checkpoint(path)
+    return trained_of(open_checkpoint(path), path)
+
+
+def trained_of(opened: Opened, path: Path) -> Trained:
+    """Builds the network of an opened checkpoint. Raises InputError if it cannot be used.
+
+    path: the checkpoint's.
+    """
+    saved, settings, _ = opened
     if own := settings['network']:
         raise InputError(f'{path}: is of a network of one\'s own, {Path(own).name}: only the mains run '
                          'its file, with --network')

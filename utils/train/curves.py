@@ -39,10 +39,11 @@ class Curves:
         last: whether this is the run's last epoch, after which it is drawn in any case.
         A library that is missing or a file that cannot be written is reported once, and training goes on.
         """
-        for library, what, show in (('matplotlib', 'curves.png', self.draw),
-                                    ('tensorboard', 'events', self.write_events)):
-            soon = time.monotonic() - self.drawn < DRAW_EVERY and not last
-            if library in self.missing or library == 'matplotlib' and soon:
+        kinds = [('tensorboard', 'events', self.write_events)]
+        if last or time.monotonic() - self.drawn >= DRAW_EVERY:
+            kinds.insert(0, ('matplotlib', 'curves.png', self.draw))
+        for library, what, show in kinds:
+            if library in self.missing:
                 continue
             try:
                 show(history)
