@@ -9,7 +9,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from utils.common.cli import run_tool, tool_parser
+from utils.common.cli import at_least, run_tool, tool_parser
 from utils.common.errors import InputError
 from utils.data.cmu import DATASET
 from utils.data.dataset import find_root
@@ -26,9 +26,10 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument('checkpoint', metavar='CHECKPOINT', type=Path,
                         help='run folder or its name under checkpoint/')
     parser.add_argument('data_dir', metavar='DATA', help='folder that holds cmu_mocap')
-    parser.add_argument('--every', type=int, default=40, help='take every so many recorded frames one window')
-    parser.add_argument('--frames', type=int, help='predict so many; beyond the model\'s own number the '
-                                                   'prediction is fed back')
+    parser.add_argument('--every', type=at_least(1), default=40,
+                        help='take every so many recorded frames one window')
+    parser.add_argument('--frames', type=at_least(1),
+                        help='predict so many; beyond the model\'s own number the prediction is fed back')
     parser.add_argument('--direct', action='store_true', help='measure the files themselves alone')
     return parser.parse_args(argv)
 
@@ -39,8 +40,6 @@ def main(argv: Sequence[str] | None) -> None:
     if predictor.dataset != 'cmu':
         raise InputError(f'{arguments.checkpoint}: is a {predictor.dataset} model; the skeletons are '
                          f'measured on CMU')
-    if arguments.every < 1 or arguments.frames is not None and arguments.frames < 1:
-        raise InputError('--every and --frames take 1 or more')
     root = find_root(arguments.data_dir, DATASET)
     files = sorted((root / 'test').glob('*/*_1.txt'))
     frames = arguments.frames or predictor.output_n

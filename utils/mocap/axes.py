@@ -12,9 +12,8 @@ UP = {'y': (0, 0, 0), '-y': (180, 0, 0), 'z': (-90, 0, 0), '-z': (90, 0, 0), 'x'
 # Joints that turn with the root and nothing else; they tell how the body is turned.
 ANCHORS = {'h36m': ('right_hip', 'left_hip', 'lower_back'), 'cmu': ('left_hip', 'right_hip')}
 # How far the way from root to neck leans forward in the body's frame. CMU: 4 degrees, the median of the 28
-# training files
-# of the benchmark (standard deviation 8 over all frames, 1 to 10 within a file). Human3.6M: upright by its
-# rest pose.
+# training files of the benchmark (standard deviation 8 over all frames, 1 to 10 within a file). Human3.6M:
+# upright by its rest pose.
 TRUNK_PITCH_DEGREES = {'cmu': 4.0, 'h36m': 0.0, '3dpw': 0.0}
 BENT_KNEE = 0.07  # a knee this far off the line from hip to ankle, in legs' lengths, shows where the front is
 
