@@ -81,7 +81,7 @@ DATA = (
     Option('skip_rate', 1, 'frames from the start of one training window to the next', at_least(1),
            'training'),
     Option('test_sample_num', -1, 'test windows drawn for each action, as in the 8- and 256-window '
-           'protocols; -1: all windows', int, choices=(-1, 8, 256)),
+           'protocols; -1: all windows', at_least(-1), choices=(-1, 8, 256)),
     Option('no_test', False, 'train and validate only; the test split is not read'),
     Option('allow_missing', False, 'if files of a fixed set (Human3.6M) are missing, list them and go on; '
            'without this option that is an error'),

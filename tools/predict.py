@@ -11,7 +11,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
 
-from utils.common.cli import run_tool, tool_parser
+from utils.common.cli import at_least, run_tool, tool_parser
 from utils.common.errors import InputError
 from utils.common.files import write_text
 from utils.data.lookup import dataset_named
@@ -45,8 +45,8 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
                         help='files or folders of them: .bvh of any humanoid, .npy positions (frames, '
                              'joints, 3), .amc beside its .asf, or the benchmark\'s .txt')
     source = parser.add_argument_group('input')
-    source.add_argument('--fps', type=float, help='frames per second of MOTION; needed for .npy, else the '
-                                                  'file\'s or dataset\'s')
+    source.add_argument('--fps', type=at_least(0, float),
+                        help='frames per second of MOTION; needed for .npy, else the file\'s or dataset\'s')
     source.add_argument('--units', choices=tuple(UNITS_MM),
                         help='unit of .npy or .bvh positions, needed for .npy; asf is the '
                                                                  'CMU database\'s own, 56.4 mm')
@@ -56,15 +56,15 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     source.add_argument('--up', choices=tuple(UP), help='axis of MOTION that points up, where that is not y')
     source.add_argument('--mirror-x', action='store_true', help='the axes of MOTION are left-handed')
     source.add_argument('--asf', metavar='FILE', type=Path, help='skeleton of an .amc that is not beside it')
-    source.add_argument('--last', metavar='FRAME', type=int, default=-1,
+    source.add_argument('--last', metavar='FRAME', type=at_least(-10**6), default=-1,
                         help='last observed frame of MOTION, from 0; negative from the end')
-    source.add_argument('--every', metavar='N', type=int,
+    source.add_argument('--every', metavar='N', type=at_least(1),
                         help='predict from every N-th frame on, and compare with the recording; in place of '
                              '--last')
     source.add_argument('--invented', metavar='ACTION',
                         help='in place of MOTION, a few seconds of invented motion: walking, ...')
     result = parser.add_argument_group('output')
-    result.add_argument('--frames', metavar='N', type=int,
+    result.add_argument('--frames', metavar='N', type=at_least(1, most=10_000),
                         help='predict so many frames; beyond the model\'s own number the prediction is fed '
                              'back')
     result.add_argument('--out', metavar='FILE', type=Path, action='append', default=[],
@@ -90,8 +90,6 @@ def check_arguments(arguments: argparse.Namespace, recordings: list[Path]) -> No
         raise InputError('--every takes many last frames: leave --last out')
     if sliding and arguments.observed:
         raise InputError('--every writes predictions alone: leave --observed out')
-    if arguments.frames is not None and not 1 <= arguments.frames <= 10_000:
-        raise InputError(f'--frames {arguments.frames}: give a number from 1 to 10000')
     kinds = SLIDING_KINDS if sliding else (*KINDS, PAGE)
     for out in arguments.out:
         if out.suffix.lower() not in kinds:

@@ -48,7 +48,7 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     written.add_argument('--dataset', choices=tuple(DATASETS), default='cmu', help='(cmu)')
     written.add_argument('--input_n', type=at_least(2, most=2000), default=10, help='observed frames (10)')
     written.add_argument('--output_n', type=at_least(3, most=2000), default=10, help='predicted frames (10)')
-    written.add_argument('--test_sample_num', type=int, choices=(-1, 8, 256), default=-1,
+    written.add_argument('--test_sample_num', type=at_least(-1), choices=(-1, 8, 256), default=-1,
                          help='windows drawn for each action; -1: all (-1)')
     written.add_argument('--with_future', action='store_true', help='write the true future too')
     return parser.parse_args(argv)

@@ -47,7 +47,7 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
                               'two share a frame')
     windows.add_argument('--action', metavar='NAME', help='only windows of this action (not with --window)')
     windows.add_argument('--seed', type=at_least(0, most=2**31), default=0, help='of --random')
-    windows.add_argument('--test_sample_num', type=int, choices=(-1, 8, 256), default=-1,
+    windows.add_argument('--test_sample_num', type=at_least(-1), choices=(-1, 8, 256), default=-1,
                          help='windows to count and choose from: -1 all, else those of the 8- and 256-window '
                               'protocols')
     windows.add_argument('--allow_missing', action='store_true',

@@ -49,7 +49,7 @@ def assert_safetensors_hold_the_network(folder):
         assert torch.equal(network(observed).fused, expected(observed).fused)
 
 
-@pytest.mark.parametrize('damage', ['exists', 'unevaluated', 'absent', 'deep'])
+@pytest.mark.parametrize('damage', ['exists', 'unevaluated', 'absent', 'deep', 'linked', 'damaged'])
 def test_what_cannot_be_released_is_refused(damage, command, tmp_path, capsys):
     assert command('--epoch', '1') == 0
     run, out = tmp_path / 'run', tmp_path / 'given'
@@ -59,12 +59,19 @@ def test_what_cannot_be_released_is_refused(damage, command, tmp_path, capsys):
         (run / 'results.json').unlink()
     elif damage == 'absent':
         run = tmp_path / 'nothing'
+    elif damage == 'linked':  # it could lead to any file of the machine
+        (run / 'history.csv').rename(tmp_path / 'secret')
+        (run / 'history.csv').symlink_to(tmp_path / 'secret')
+    elif damage == 'damaged':
+        (run / 'options.json').write_text('[' * 100_000)
     else:
         out = out / 'deeper'
     capsys.readouterr()
     assert run_tool(release.main, [str(run), '--out', str(out)]) == 2
     shown = capsys.readouterr().err
     assert shown.startswith('error: ') and shown.count('\n') == 1
+    named = {'linked': 'history.csv: is a link', 'damaged': 'options.json: '}
+    assert named.get(damage, '') in shown and not list(tmp_path.glob('*unfinished*'))
     assert not out.exists() or damage == 'exists'
     assert weights(tmp_path / 'run', 'ckpt_best.pth.tar')
 

@@ -130,6 +130,17 @@ def test_short_recordings_are_left_out_and_named(caplog):
     assert len(windows_of(threedpw.DATASET, [numbered(threedpw.DATASET, 'all', 0, 59)], 'validation')) == 40
 
 
+def test_an_action_that_training_lacks_is_named(caplog):
+    caplog.set_level('WARNING', logger='ksof')
+    recordings = [numbered(cmu.DATASET, action, i, 40) for i, action in enumerate(cmu.ACTIONS)]
+    windows_of(cmu.DATASET, recordings, 'train')
+    windows_of(cmu.DATASET, recordings[2:], 'test')
+    assert not caplog.messages
+    windows_of(cmu.DATASET, [recordings[i] for i in (0, 2, 3, 4, 6, 7)], 'train')
+    assert caplog.messages == ['CMU mocap train: no recordings of basketball_signal, soccer, so the network '
+                               'does not learn them']
+
+
 def test_drawn_windows_that_do_not_fit_are_refused():
     takes = [numbered(h36m.DATASET, 'walking', i, 300) for i in (0, 1)]
     with pytest.raises(InputError, match=r'drawn windows of 10 \+ 200 frames do not fit into its 300'):

@@ -11,12 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
-from torch.nn.utils import parametrize
 
 from utils.build import build_network
 from utils.common.files import whole_file
 from utils.evaluate.symmetry import scored_network
 from utils.predict.exported import EPOCH, SETTINGS, ExportedNetwork, missing, require
+from utils.predict.folded import fold
 from utils.predict.trained import Trained
 
 PLACES = ('data_dir', 'exp', 'ckpt', 'init')  # settings that say where files lie on the machine of the run
@@ -39,15 +39,13 @@ class Fused(nn.Module):
 def export_program(trained: Trained) -> ExportedProgram:
     """Traces the network in evaluation mode, for any batch size.
 
-    Weight normalization is folded into the weights.
+    It is folded first, see `fold`.
     """
     # It is built anew, as a deep copy would share the classes that hold the weight normalization.
     network = build_network(trained.settings)
     model = scored_network(network, trained.settings['symmetry'], trained.dataset.skeleton).eval()
     model.load_state_dict(trained.model.state_dict())
-    for module in list(model.modules()):
-        if parametrize.is_parametrized(module):
-            parametrize.remove_parametrizations(module, 'weight')
+    fold(model)
     with torch.no_grad():
         return torch.export.export(Fused(model), (poses(trained, 2),), dynamic_shapes=({0: Dim('batch')},))
 

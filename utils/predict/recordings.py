@@ -64,9 +64,9 @@ def slide(predictor: Predictor, motion: Motion, every: int, *, world: bool = Fal
 
     Frame 0 is not observed where it is a T-pose.
     InputError where the motion is too short.
+
+    every: 1 or more.
     """
-    if every < 1:
-        raise InputError(f'--every {every}: give a number of frames, 1 or more')
     first = predictor.first_last(motion) + (1 if motion.t_pose else 0)
     lasts = list(range(first, len(motion.body), every))
     if not lasts:
