@@ -1,6 +1,8 @@
 """From options to network and loss: each option arrives where it belongs."""
 import os
 import resource
+import subprocess
+import sys
 
 import pytest
 from torch import nn
@@ -10,6 +12,7 @@ from model.ktcn import CausalConv
 from model.losses import KSOFLoss, MPJPELoss
 from model.sgcn import GraphStage
 from opt import parse
+from tests.conftest import PROJECT
 from utils.build import build_loss, build_network, train_settings
 from utils.common.device import memory
 from utils.common.errors import InputError
@@ -104,3 +107,24 @@ def test_a_network_of_ones_own_has_a_loss_of_its_own_and_no_file_is_run_for_sett
     with pytest.raises(InputError, match="nowhere.py:net is a network of one's own: only the mains run"):
         build_network(own)
     assert type(build_loss(settings())) is KSOFLoss
+
+
+# In a process of its own, as other tests import the compiler.
+IMPORTS = """
+import sys
+from tests.test_build import network
+from utils.build import without_memory
+with without_memory():
+    shapes = network().state_dict()
+print('torch._dynamo' in sys.modules, all(weights.is_meta for weights in shapes.values()))
+print(*(f'{name} {list(weights.shape)} {weights.dtype}' for name, weights in shapes.items()), sep='\\n')
+"""
+
+
+def test_shapes_alone_are_the_networks_and_import_no_compiler():
+    done = subprocess.run([sys.executable, '-c', IMPORTS], cwd=PROJECT, capture_output=True, text=True,
+                          check=True)
+    modules, *shapes = done.stdout.splitlines()
+    assert modules == 'False True'
+    assert shapes == [f'{name} {list(weights.shape)} {weights.dtype}'
+                      for name, weights in network().state_dict().items()]

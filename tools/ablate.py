@@ -15,12 +15,11 @@ from typing import Any, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import torch
 
 import opt
 from main_cmu_3d import DEFAULTS
 from tools.series import PlannedRun, begun_run, do_runs, fail_if_any, plan_run, read_words, refuse_own
-from utils.build import build_network
+from utils.build import build_network, without_memory
 from utils.common.cli import log_to_terminal, run_tool, tool_parser
 from utils.common.errors import InputError
 from utils.common.files import write_text
@@ -189,7 +188,7 @@ def read_run(folder: Path) -> Trained | None:
     if not begun or not begun.saved.get('history'):
         return None
     state = begun.saved
-    with torch.device('meta'):
+    with without_memory():
         model = build_network(begun.settings)
     return Trained(sum(weights.numel() for weights in model.parameters()), state['epoch'],
                    sum(entry['seconds'] for entry in state['history']) / 60, state['best'])

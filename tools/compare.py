@@ -7,7 +7,7 @@ import statistics
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from opt import completed
-from utils.build import build_network
+from utils.build import build_network, without_memory
 from utils.common.cli import run_tool, tool_parser
 from utils.common.errors import InputError
 from utils.common.figures import import_matplotlib
@@ -138,7 +138,7 @@ def run_facts(runs: Sequence[Run], with_latency: bool) -> tables.Table:
         results, skeleton = run.results, run.results.dataset.skeleton
         of_all = f'{len(results.windows)} of {len(results.dataset.actions)}'
         is_ours = run.options and not run.options.get('network')
-        model = model_of(run, 'cpu' if with_latency else 'meta') if is_ours else None
+        model = model_of(run, weights=with_latency) if is_ours else None
         size = sum(p.numel() for p in model.parameters()) if model else results.parameters
         speed = run.windows_per_s
         cells.append([run.name, f'{results.input_n} + {results.output_n}',
@@ -152,15 +152,15 @@ def run_facts(runs: Sequence[Run], with_latency: bool) -> tables.Table:
     return tables.Table(cells)
 
 
-def model_of(run: Run, device: str) -> nn.Module:
+def model_of(run: Run, *, weights: bool) -> nn.Module:
     """Builds the network that a run's options describe, untrained.
 
-    device: 'meta' for its sizes alone, which takes no memory.
+    weights: False for its sizes alone, which take no memory.
     Raises InputError if the options do not fit.
     """
     try:
         settings = completed(run.options or {})
-        with torch.device(device):
+        with nullcontext() if weights else without_memory():
             network = build_network(settings)
         return scored_network(network, settings['symmetry'], run.results.dataset.skeleton).eval()
     except (AttributeError, KeyError, TypeError, RuntimeError, ValueError) as error:

@@ -4,14 +4,16 @@ The settings are the parsed options, or those that a checkpoint holds.
 An option that a checkpoint is too old to hold has the value that opt.py gives for such checkpoints.
 """
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import fields
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from model.ksof import KSOF
 from model.losses import KSOFLoss, MPJPELoss
@@ -29,6 +31,31 @@ from utils.train.settings import TrainSettings
 
 log = logging.getLogger('ksof')
 Settings = Mapping[str, Any]
+
+
+# What building a network computes. On the meta device torch does it in Python and imports its compiler for
+# it, which takes three seconds of a command.
+SHAPES: dict[Callable[..., Tensor], Callable[..., Tensor]] = {
+    torch.eye: lambda size: torch.empty(size, size),
+    torch.Tensor.add: lambda tensor, _: tensor,
+    torch.Tensor.div: lambda tensor, _: tensor,
+    torch.norm_except_dim: lambda weights, _, dim: weights.new_empty(
+        [size if at == dim else 1 for at, size in enumerate(weights.shape)]),
+}
+
+
+class ShapesAlone(TorchFunctionMode):
+    """Makes what `SHAPES` names of its shape, uncomputed."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return SHAPES.get(func, func)(*args, **(kwargs or {}))
+
+
+@contextmanager
+def without_memory() -> Iterator[None]:
+    """Builds networks of shapes alone, on the meta device: they take no memory, however large they are."""
+    with torch.device('meta'), ShapesAlone():
+        yield
 
 
 class Opened(NamedTuple):
@@ -56,12 +83,11 @@ def open_checkpoint(path: Path) -> Opened:
     with checkpoint.fitting(path):
         settings = completed(saved['options'])
         of_dataset(settings)
-        # On the meta device a layer takes no memory: the settings could ask for more than there is.
-        with torch.device('meta'):
+        with without_memory():  # the settings could ask for more than there is
             # No checkpoint runs the file of one's own network: that is compared where it is built.
             fresh = dict(saved['model']) if settings['network'] else build_network(settings).state_dict()
             loss = build_loss(settings).state_dict() if 'criterion' in saved else {}
-        if not all(isinstance(weights, torch.Tensor) for weights in fresh.values()):
+        if not all(isinstance(weights, Tensor) for weights in fresh.values()):
             raise ValueError('model: holds what is no tensor')
         for name, expected in (('model', fresh), *([('criterion', loss)] if 'criterion' in saved else [])):
             check_like(saved[name], expected, name)
@@ -119,7 +145,7 @@ def build_network(settings: Settings, *, copies: int = 1, own: NetworkFile | Non
                          'run its file, with --network')
     make = partial(KSOF, **network_arguments(settings))
     if torch.get_default_device().type != 'meta':
-        with torch.random.fork_rng(devices=[]), torch.device('meta'):  # sizes, without memory or another seed
+        with torch.random.fork_rng(devices=[]), without_memory():
             count = sum(parameter.numel() for parameter in make().parameters())
         needed, there = copies * 4 * count, memory()
         if needed > there:

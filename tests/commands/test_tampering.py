@@ -60,6 +60,7 @@ WRONG = {
     **{repr(value)[:12]: lambda old, _, value=value: copy.deepcopy(value) for value in (
         None, True, -1, 1.5, 1000, float('nan'), float('inf'), 1e300, 10**400, 'text',
         '\x1b[2J', [], {}, {'epoch': {}}, {1: None}, (0.5, 'x'))},
+    'a number of 5,000 digits': lambda old, _: 10**5000,  # more than Python turns into text
     'a deep list': lambda old, _: deep(500),
     'an endless list': lambda old, _: endless(),
     'in a list': lambda old, _: [old],
@@ -96,7 +97,7 @@ def tensors(tree):
         yield from tensors(value)
 
 
-def tampered(state, path, kind):
+def tampered(state, path, kind, action):
     """A copy with one leaf changed; None where that kind of change is none to this leaf."""
     state = {name: copy.deepcopy(part) for name, part in state.items()}  # best is a record of its own
     holder = state
@@ -116,7 +117,8 @@ def tampered(state, path, kind):
             return None
         holder[path[-1]] = dict(reversed(old.items())) if isinstance(old, dict) else old[::-1]
     else:
-        new = WRONG[kind](old, list(tensors(state)))
+        # --init reads the weights alone: what a moment holds could be one.
+        new = WRONG[kind](old, list(tensors(state['model'] if action == '--init' else state)))
         if new is NotImplemented:
             return None
         holder[path[-1]] = new
@@ -179,7 +181,7 @@ class Tries:
     def judge(self, part, at, kind, action):
         paths = self.parts[part]
         path = paths[at % len(paths)]
-        state = tampered(self.state, path, kind)
+        state = tampered(self.state, path, kind, action)
         if state is None:
             return
         status, said, after = self.run(state, action)

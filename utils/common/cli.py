@@ -35,7 +35,7 @@ def at_least(least: float, kind: type = int, *, most: float = 10**6, below: floa
         value = kind(text.replace('_', ' _'))  # Python's own 1_000 is no number to anybody else
         if value < least:
             raise argparse.ArgumentTypeError(f'{text} is below {least}')
-        if not math.isfinite(value):
+        if kind is float and not math.isfinite(value):  # a whole number may be too large for the question
             raise argparse.ArgumentTypeError(f'{text} is not finite')
         if value > most:
             raise argparse.ArgumentTypeError(f'{text} is above {most}')

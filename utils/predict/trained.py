@@ -2,10 +2,9 @@
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
 from torch import nn
 
-from utils.build import Opened, build_network, completed, of_dataset, open_checkpoint
+from utils.build import Opened, build_network, completed, of_dataset, open_checkpoint, without_memory
 from utils.common import checkpoint, run_folder
 from utils.common.errors import InputError
 from utils.data.dataset import Dataset
@@ -49,7 +48,7 @@ def trained_of(opened: Opened, path: Path) -> Trained:
         raise InputError(f'{path}: is of a network of one\'s own, {Path(own).name}: only the mains run '
                          'its file, with --network')
     with checkpoint.fitting(path):
-        with torch.device('meta'):  # takes no memory beside the file's own tensors
+        with without_memory():  # the file's own tensors become its weights
             model = build_network(settings)
         model.load_state_dict(saved['model'], assign=True)
         dataset = of_dataset(settings)
