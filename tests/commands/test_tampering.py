@@ -15,7 +15,7 @@ from contextlib import suppress
 
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from main_cmu_3d import DEFAULTS
@@ -182,8 +182,7 @@ class Tries:
         paths = self.parts[part]
         path = paths[at % len(paths)]
         state = tampered(self.state, path, kind, action)
-        if state is None:
-            return
+        assume(state is not None)  # a draw that changes nothing does not count
         status, said, after = self.run(state, action)
         what = f'{".".join(map(str, path))}, {kind}, {action}: {said[-2000:]}'
         if os.WIFSIGNALED(status):
@@ -260,7 +259,7 @@ def test_what_once_crashed_is_refused_in_one_line(tries, kind):
 
 
 def test_one_changed_leaf(tries):
-    how, made = examples(tries, 25, derandomize=True)
+    how, made = examples(tries, 18, derandomize=True)
     how(made(tries.judge))()
 
 
