@@ -48,6 +48,7 @@ def main(argv: Sequence[str] | None) -> None:
     if path.suffix.lower() in KINDS:
         raise InputError(f'{path}: is exported already; give the run or checkpoint that it was made of')
     trained = load_trained(path)
+    trained.model(export.poses(trained, 1))  # refused, before a file is written, where it is not finite
     if arguments.symmetry:
         trained = without_symmetry(trained)
     about = export.description(trained)

@@ -23,6 +23,7 @@ from utils.data.windows import build_windows
 from utils.mocap.motion import motion_of_positions
 from utils.mocap.motion_files import read_motion
 from utils.predict.predictor import load_predictor
+from utils.predict.stream import Stream
 
 PROJECT = Path(__file__).resolve().parents[2]
 SCALE = CMU.mm_scale_to_true
@@ -287,6 +288,26 @@ def test_checkpoints_that_do_not_fit_are_refused(checkpoints, tmp_path):
         load_predictor(tmp_path / 'none.pth.tar')
     with pytest.raises(InputError, match='.amc is not read for a h36m model'):
         read_motion('x.amc', 'h36m')
+
+
+def test_huge_weights_lead_to_no_file_of_numbers_that_are_none(checkpoints, tmp_path, capsys):
+    saved = torch.load(checkpoints['cmu'])
+    for name, weights in saved['model'].items():
+        if weights.is_floating_point() and 'running' not in name:
+            weights.mul_(1e12)
+    torch.save(saved, tmp_path / 'huge.pth.tar')
+    positions = some_positions('cmu', 40, 120)
+    np.save(tmp_path / 'own.npy', positions)
+    said = 'huge.pth.tar: the network does not predict numbers'
+    words = [tmp_path / 'huge.pth.tar', tmp_path / 'own.npy', '--fps', 120, '--units', 'mm',
+             '--out', tmp_path / 'future.csv']
+    assert run_tool(main, list(map(str, words))) == 2
+    assert said in capsys.readouterr().err and not (tmp_path / 'future.csv').exists()
+    predictor = load_predictor(tmp_path / 'huge.pth.tar')
+    stream = Stream(predictor)
+    with pytest.raises(InputError, match=said):
+        for pose in positions[: predictor.input_n]:
+            stream.push(pose)
 
 
 def test_real_trial_and_benchmark_file_give_the_same_prediction(real_cmu, predictor):

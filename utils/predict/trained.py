@@ -53,7 +53,22 @@ def trained_of(opened: Opened, path: Path) -> Trained:
         model.load_state_dict(saved['model'], assign=True)
         dataset = of_dataset(settings)
         scored = scored_network(model, settings['symmetry'], dataset.skeleton).eval()
-    return Trained(scored, settings, dataset, saved['epoch'])
+    return Trained(checked(scored, path), settings, dataset, saved['epoch'])
+
+
+def checked(network: nn.Module, path: Path) -> nn.Module:
+    """Makes each prediction of a network raise InputError where it is not finite, and returns the network.
+
+    Weights that are finite may lead there, as they may be huge.
+
+    path: the network's file.
+    """
+    def check(_: nn.Module, __: Any, predicted: Any) -> None:
+        if not bool(predicted.fused.isfinite().all()):
+            raise InputError(f'{path}: the network does not predict numbers: a joint is nowhere')
+
+    network.register_forward_hook(check)
+    return network
 
 
 def load_onnx(path: Path) -> Trained:
@@ -64,7 +79,7 @@ def load_onnx(path: Path) -> Trained:
     network, settings, epoch = load_exported(path)
     with checkpoint.fitting(path):
         settings = completed(settings)
-        return Trained(network.eval(), settings, of_dataset(settings), epoch)
+        return Trained(checked(network.eval(), path), settings, of_dataset(settings), epoch)
 
 
 def without_symmetry(trained: Trained) -> Trained:
