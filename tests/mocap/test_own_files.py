@@ -304,6 +304,8 @@ def test_every_field_of_a_skeleton_is_used_or_checked(tmp_path):
     ('lfemur ltibia', 'rfemur ltibia', 'ltibia hangs on rfemur'),
     ('id 2 ', 'id 1 ', 'one id'), ('limits (-180.0 180.0)\n', 'limits\n', 'expected two limits'),
     ('direction', 'directoin', 'no field of a bone'), ('  mass 1.0', '  mass x', 'mass'),
+    ('direction ', 'direction -', 'bone lhipjoint is'), ('     length ', '     length 10', 'lhipjoint is'),
+    ('  length 0.45', '  length 4.5', 'bone lhipjoint is'),
 ])
 def test_damaged_skeletons(tmp_path, old, new, said):
     write_asf(tmp_path / '98.asf')

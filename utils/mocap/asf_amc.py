@@ -19,6 +19,8 @@ from utils.data.skeleton import CMU
 INCH_MM = 25.4
 # Of all numbers in motion files: positions in any unit, turns in degrees that may count on past 360.
 LARGEST = 1e6
+MAX_LINES = 5_000_000  # an .amc has 30 in a frame
+LINE_ENDS = b'\n\r\v\f\x1c\x1d\x1e\x85'  # each that str.splitlines knows in latin-1
 ROOT_ORDER = ['TX', 'TY', 'TZ', 'RX', 'RY', 'RZ']
 # The bones of the database's skeletons; the benchmark names each by the joint that it turns. End sites have
 # no bone.
@@ -82,11 +84,13 @@ class Trial(NamedTuple):
 def read_lines(path: Path) -> Iterator[tuple[int, list[str]]]:
     """Yields line numbers and words of a text file, without comments and blank lines.
 
-    InputError if it cannot be read.
+    InputError if it cannot be read, or has more lines than any recording.
     """
     with reading(path):
         raw = read_regular(path)
     check_not_pointer(path, raw)
+    if sum(raw.count(end) for end in LINE_ENDS) > MAX_LINES:
+        raise InputError(f'{path}: has more than {MAX_LINES} lines: no recording is so long')
     text = raw.removeprefix(codecs.BOM_UTF8).decode('latin-1')
     for number, line in enumerate(text.splitlines(), start=1):
         if (words := line.split()) and not words[0].startswith('#'):
@@ -145,7 +149,9 @@ def read_asf(path: Path) -> Asf:
     whole = [block for block in found.blocks if {'name', 'direction', 'length', 'axis'} <= block.keys()]
     bones = {block['name'][0]: bone_of(block) for block in whole}
     check_complete(path, bones, found)
-    return Asf(INCH_MM / float(found.units['length']), bones)
+    asf = Asf(INCH_MM / float(found.units['length']), bones)
+    check_rest(path, asf)
+    return asf
 
 
 def read_sections(path: Path) -> Sections:
@@ -304,6 +310,22 @@ def check_complete(path: Path, bones: dict[str, Bone], found: Sections) -> None:
     for section, fields, needed in ((':units', found.units, UNITS), (':root', found.root, ROOT_FIELDS)):
         if lacking := [name for name in needed if name not in fields]:
             raise InputError(f'{path}: {section} has no {lacking[0]}')
+
+
+def check_rest(path: Path, asf: Asf) -> None:
+    """Raises InputError if a bone rests as in no skeleton of the database.
+
+    That is more than 60 degrees off the benchmark's, or not between a third and three times as long.
+    The benchmark's own bones are used in place of these, so nothing else would show it.
+    """
+    for name, bone in asf.bones.items():
+        end = CMU.parents.index(CMU.joints.index(JOINT_OF_BONE[name]))  # the joint at the bone's end
+        rest, own = CMU.offsets[end] * CMU.mm_scale_to_true, bone.length * asf.unit_mm
+        length = float(np.linalg.norm(rest))  # zero where several bones begin
+        if length and not (rest @ bone.direction > length / 2 and length / 3 < own < 3 * length):
+            towards = ' '.join(f'{value:.2f}' for value in bone.direction)
+            raise InputError(f'{path}: bone {name} is {own:.0f} mm long towards {towards}: damaged, or not a '
+                             'skeleton of the CMU database')
 
 
 def finite(values: list[str], count: int) -> list[float]:
