@@ -11,6 +11,7 @@ from utils.common.errors import InputError
 from utils.common.untrusted import check_pickle
 from utils.data.safe_pickle import load_pickle
 from utils.data.text import read_numbers
+from utils.mocap.asf_amc import read_lines
 
 EMPTY_TUPLE = b')'
 
@@ -26,6 +27,12 @@ def nested_member():
             + b'atR.')
 
 
+def keys_of_one_hash(start, end):
+    """50,000 whole numbers with the hash of 0, each of which a dictionary or set compares with all others."""
+    numbers = [b'\x8a\x20' + (k * (2**61 - 1)).to_bytes(32, 'little') for k in range(1, 50_000)]
+    return b'\x80\x04' + start + (b'N' if b'u' in end else b'').join(numbers) + end
+
+
 def copied_again_and_again(call):
     """One remembered list or text of 50,000, given to a function 10,000 times."""
     items, text = b']q\x00(' + b'K\x01' * 50_000 + b'e0', b'X\x50\xc3\x00\x00' + b'a' * 50_000 + b'q\x000'
@@ -36,6 +43,9 @@ def copied_again_and_again(call):
 BOMBS = {'a nested key': nested_key(), 'a nested member': nested_member(),
          'copies of a list': copied_again_and_again(b'cbuiltins\nset\n'),
          'copies of a text': copied_again_and_again(b'c_codecs\nencode\n'),
+         'keys of one hash': keys_of_one_hash(b'}(', b'Nu.'),
+         'members of one hash': keys_of_one_hash(b'\x8f(', b'\x90.'),
+         'a set of one hash': keys_of_one_hash(b'cbuiltins\nset\n](', b'e\x85R.'),
          'lists without end': b'\x80\x02' + b']' * 310_000 + b'.',
          'room for objects': b'\x80\x02Nr\xff\xff\xff\x7f.'}
 
@@ -78,6 +88,23 @@ def test_what_is_written_honestly_passes(protocol):
     content = {'a': [np.zeros((3, 72))] * 3, (1, 'b'): {1, 2}, 'c': frozenset([3]), 4.5: b'raw',
                'd': [[[], ()], {'e': None}]}
     check_pickle(pickle.dumps(content, protocol=protocol))
+
+
+@pytest.mark.parametrize('packed', [b'\x1f\x8b\x08\x08\0\0\0\0\0\x03' + b'a' * 10**8,
+                                    gzip.compress(b'1,2,3,4\n') + bytes(10**8)], ids=['a name', 'zeros'])
+def test_what_gzip_reads_byte_by_byte_has_an_end(packed, tmp_path):
+    path = tmp_path / 'bomb.txt.gz'
+    path.write_bytes(packed)
+    with pytest.raises(InputError, match='bomb.txt.gz: '):
+        read_numbers(path, 4)
+
+
+@pytest.mark.parametrize('end', [b'\n', b'\r', b'\x85', b'\x1c'])
+def test_motion_of_lines_without_end_is_refused(end, tmp_path):
+    path = tmp_path / 'bomb.amc'
+    path.write_bytes(end * 10**8)
+    with pytest.raises(InputError, match='bomb.amc: has more than 5000000 lines'):
+        next(read_lines(path))
 
 
 @pytest.mark.parametrize('text', [b'1,2,3,4' * 10**7, b'\n' * 10**6, b'1,2,3,4\n' * 210_000],

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 MAX_OPCODES = 300_000  # a run's checkpoint has 25,000, a sequence of 3DPW some hundreds
 MAX_PICKLE = 128 * 2**20  # bytes
 MAX_MEMBERS = 20_000  # files in an archive
+MAX_KEY = 2**31  # of whole numbers as keys: larger ones can be chosen so that all have one hash
 # Global names that a checkpoint of this project has.
 CHECKPOINT_NAMES = {
     'collections OrderedDict', 'torch._utils _rebuild_tensor_v2', 'torch._utils _rebuild_parameter',
@@ -19,7 +20,7 @@ class _Item:
     """An entry of a pickle's stack.
 
     size: its bytes or members.
-    leaf: whether it is a number or a text.
+    leaf: whether it is a number, no large whole one, or a text.
     flat: whether it is a leaf, a list or tuple of leaves, or an object.
     parts: the members of a tuple.
     """
@@ -38,8 +39,8 @@ def check_pickle(raw: bytes, names: Container[str] | None = None) -> None:
 
     Raises ValueError where the pickle is damaged, or breaks one of these rules:
     - It has at most MAX_OPCODES opcodes and MAX_PICKLE bytes.
-    - Keys are numbers, texts or flat tuples, and arguments of calls are no deeper.
-      Hashing a nested tuple may take for ever.
+    - Keys are numbers up to MAX_KEY, texts or flat tuples, and arguments of calls are no deeper.
+      Hashing a nested tuple may take for ever, and so may keys of one hash.
     - All arguments and keys together are not much longer than the pickle.
       So one list cannot be copied again and again.
     - It names no global ('module name') outside `names`, where those are given.
@@ -99,7 +100,7 @@ def _apply(code: pickletools.OpcodeInfo, argument: object, stack: list[_Item]) -
     if code.name == 'SETITEM':
         keys = members[:1]
     if not all(key.leaf or (key.parts and key.flat) for key in keys):
-        raise ValueError('a key that is no number, text or flat tuple')
+        raise ValueError('a key that is no small number, text or flat tuple')
     size = sum(1 + member.size * member.leaf for member in members)
     flat = all(member.leaf for member in members)
     if owner:
@@ -111,7 +112,8 @@ def _apply(code: pickletools.OpcodeInfo, argument: object, stack: list[_Item]) -
         text = len(argument) if isinstance(argument, str | bytes | bytearray) else 1
         number = argument.bit_length() // 8 if isinstance(argument, int) else 0
         leaf = not any(kind in code.name for kind in ('GLOBAL', 'PERSID'))
-        stack.append(_Item(max(text, number), leaf=leaf))
+        is_large = isinstance(argument, int) and abs(argument) > MAX_KEY
+        stack.append(_Item(max(text, number), leaf=leaf and not is_large))
     return sum(key.size for key in keys)
 
 

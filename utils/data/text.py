@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, TextIO, cast
+from typing import Any, BinaryIO, TextIO, cast
 
 import numpy as np
 
@@ -21,12 +21,29 @@ MAX_TEXT = 256 * 2**20  # characters of a file, unpacked
 LARGEST_TURN = 100.0
 
 
+class Packed:
+    """Bytes that gzip reads, with an end to what it reads one by one: the names in a header, and zeros."""
+
+    def __init__(self, file: BinaryIO):
+        self.file, self.single = file, 0
+
+    def read(self, size: int) -> bytes:
+        """Reads so many bytes. Raises EOFError after MAX_LINE single ones."""
+        self.single = self.single + 1 if size == 1 else 0
+        if self.single > MAX_LINE:
+            raise EOFError
+        return self.file.read(size)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.file, name)
+
+
 @contextmanager
 def open_text(path: Path) -> Iterator[TextIO]:
     """Opens a text file, unpacked on the way if its name ends in .gz. A byte order mark is skipped."""
     with open_regular(path) as raw:
-        unpacked = cast(BinaryIO, gzip.GzipFile(fileobj=raw)) if path.suffix == '.gz' else raw
-        with io.TextIOWrapper(unpacked, encoding='utf-8-sig') as text:
+        unpacked = gzip.GzipFile(fileobj=Packed(raw)) if path.suffix == '.gz' else raw
+        with io.TextIOWrapper(cast(BinaryIO, unpacked), encoding='utf-8-sig') as text:
             yield text
 
 
