@@ -32,7 +32,7 @@ OPTIONS = {action.option_strings[0]: action for action in parser('cmu', 'CMU moc
            if action.option_strings and not isinstance(action, argparse._HelpAction)
            and action.option_strings[0] != '--version'}
 # What no number option takes; those of options for whole numbers go on.
-NUMBERS = ['', 'x', 'nan', '-inf', '1e999', '-1', '0x10', '1,5', '１０ 0', '1 2']
+NUMBERS = ['', 'x', 'nan', '-inf', '1e999', '-1', '0x10', '1,5', '１０', '٣', '1 2']
 WHOLE = [*NUMBERS, '1.5', '1e3', '10' * 40, '9' * 5000, '-' + '9' * 400]
 # The other options that take a value.
 # {folder} is empty, {file} holds a word, {long} is longer than names can be.

@@ -91,6 +91,7 @@ assert read_cache(root, 'train', ['a'], CMU)
 @pytest.mark.parametrize('old, new, said', [
     ('"output_n": 10', '"output_n": 0', 'output_n: 0'),
     ('"output_n": 10', '"output_n": true', 'output_n: True'),
+    ('"protocol": "all"', '"protocol": "9"', 'protocol'),
     ('"input_n": 10', f'"input_n": 1{"0" * 400}', 'input_n: a huge whole number'),
     ('"epoch": 3', '"epoch": null', 'epoch: None'), ('[0.0, ', '[1e999, ', 'inf'),
     ('[0.0, ', '[[], ', 'a list'), ('"sample": false', '"sample": "no"', 'sample'),

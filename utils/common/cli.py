@@ -32,7 +32,8 @@ def at_least(least: float, kind: type = int, *, most: float = 10**6, below: floa
         most = math.inf
 
     def parse(text: str) -> float:
-        value = kind(text.replace('_', ' _'))  # Python's own 1_000 is no number to anybody else
+        # Python's own 1_000 is no number to anybody else; other scripts' digits are none in a file either.
+        value = kind(text.replace('_', ' _') if text.isascii() else '')
         if value < least:
             raise argparse.ArgumentTypeError(f'{text} is below {least}')
         if kind is float and not math.isfinite(value):  # a whole number may be too large for the question

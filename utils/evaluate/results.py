@@ -212,8 +212,9 @@ def check_content(content: Any) -> None:
     def tables(methods: Any) -> dict[str, Any]:
         return dict.fromkeys(methods, table)
 
-    kinds = {'input_n': size, 'epoch': Number(int, 0, 10**6), 'protocol': text, 'selected_on': text,
-             'windows': dict.fromkeys(windows, Number(int, 1)), 'missing_files': [text] * len(files),
+    kinds = {'input_n': size, 'epoch': Number(int, 0, 10**6), 'protocol': Text('all|8|256'),
+             'selected_on': text, 'windows': dict.fromkeys(windows, Number(int, 1)),
+             'missing_files': [text] * len(files),
              'methods': tables({NETWORK, PREDICTED, *BASELINES, *content['methods']})}
     later = {'parameters': Number(int), 'errors': dict.fromkeys(content.get('errors', {}), text),
              'checkpoint': {name: Number(int) if name == 'epoch' else value and text
