@@ -117,7 +117,8 @@ def draw(runs: list[Run], published: list[str], path: Path) -> None:
 
         draw_comparison(runs, published, path)
     except ImportError:
-        print(f'no {path.name}: matplotlib is not installed (pip install matplotlib)', file=sys.stderr)
+        print(f'no {path.name}: matplotlib is not installed or does not start (pip install matplotlib)',
+              file=sys.stderr)
 
 
 def draw_errors(runs: list[Run], errors: list[WindowErrors], actions: list[str], path: Path) -> None:

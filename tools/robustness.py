@@ -60,7 +60,8 @@ def main(argv: Sequence[str] | None) -> None:
         try:
             draw_robustness(name, dataset, output_n, measured, arguments.out / 'robustness.png')
         except ImportError:
-            print('no robustness.png: matplotlib is not installed (pip install matplotlib)', file=sys.stderr)
+            print('no robustness.png: matplotlib is not installed or does not start '
+                  '(pip install matplotlib)', file=sys.stderr)
 
 
 if __name__ == '__main__':

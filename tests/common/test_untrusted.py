@@ -73,6 +73,11 @@ def test_a_checkpoint_names_nothing_but_tensors(tmp_path):
         checkpoint.load(path)
 
 
+def test_memory_that_is_not_there_is_no_fault_of_the_file():
+    said = RuntimeError('[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can\'t allocate memory')
+    assert checkpoint.reason_of(said) == checkpoint.reason_of(MemoryError()) == 'not enough memory'
+
+
 @pytest.mark.filterwarnings('ignore:Duplicate name')
 def test_members_of_one_name_are_refused(tmp_path):
     path = tmp_path / 'many.pth.tar'

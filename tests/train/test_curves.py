@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 from scenes import assert_readable
 
+from utils.common.figures import import_matplotlib
 from utils.train.curves import ERRORS, Curves, draw_curves
 
 
@@ -109,7 +110,7 @@ def test_what_cannot_be_written_is_said_once(tmp_path, monkeypatch, without):
 
 @pytest.mark.parametrize('error',
                          [TypeError('Descriptors cannot be created directly'), RuntimeError('no\nreason'),
-                          ValueError('usetex')])
+                          ValueError('usetex'), SystemExit('bye')])
 def test_whatever_a_library_raises_is_said_once(error, tmp_path, monkeypatch):
     said = []
     monkeypatch.setattr('utils.train.curves.log.warning', lambda form, *values: said.append(form % values))
@@ -123,6 +124,14 @@ def test_whatever_a_library_raises_is_said_once(error, tmp_path, monkeypatch):
     curves.update(history(2), last=True)
     reason = f'{type(error).__name__}: {error}'.split('\n')[0]
     assert said == [f'{tmp_path}: no more {what} in this run: {reason}' for what in ('curves.png', 'events')]
+
+
+def test_a_matplotlib_that_breaks_is_as_none(tmp_path, monkeypatch):
+    (tmp_path / 'matplotlib.py').write_text('raise TypeError("no")')
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, 'matplotlib', raising=False)
+    with pytest.raises(ImportError, match='matplotlib: TypeError: no'):
+        import_matplotlib()
 
 
 def test_curves_are_drawn_whatever_mplbackend_and_matplotlibrc_say(tmp_path, monkeypatch):

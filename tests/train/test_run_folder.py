@@ -3,6 +3,7 @@ import json
 import logging
 import os
 import shutil
+import subprocess
 from argparse import Namespace
 from dataclasses import replace
 
@@ -335,7 +336,21 @@ def test_the_revision_is_this_repository_s(monkeypatch, tmp_path):
     assert environment.git_revision() != 'unknown: not a git checkout' or not is_checkout
     inner = environment.PROJECT / 'utils'
     monkeypatch.setattr(environment, 'PROJECT', inner)
-    assert environment.git_revision() == 'unknown: not a git checkout'
+    assert environment.git_revision.__wrapped__() == 'unknown: not a git checkout'
+
+
+def test_a_git_that_hangs_is_asked_once(monkeypatch):
+    asked = []
+
+    def hang(*words, timeout, **_):
+        asked.append(timeout)
+        raise subprocess.TimeoutExpired(words, timeout)
+
+    monkeypatch.setattr(environment.subprocess, 'run', hang)
+    environment.git_revision.cache_clear()
+    assert [environment.git_revision() for _ in range(3)] == ['unknown: not a git checkout'] * 3
+    environment.git_revision.cache_clear()
+    assert len(asked) == 1 and asked[0] < 10
 
 
 @pytest.mark.parametrize('word, option',

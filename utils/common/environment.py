@@ -1,4 +1,5 @@
 """The git revision and the versions behind a result."""
+import functools
 import platform
 import subprocess
 from pathlib import Path
@@ -16,12 +17,13 @@ def environment() -> dict[str, Any]:
             'numpy': numpy.__version__, 'threads': torch.get_num_threads()}
 
 
+@functools.cache  # a git that hangs is waited for once
 def git_revision() -> str:
     """Returns this project's revision; not that of another repository that its folder may lie in."""
 
     def ask(*words: str) -> str:
         return subprocess.run(['git', '-C', str(PROJECT), *words], capture_output=True, text=True,
-                              errors='replace', check=True, timeout=10).stdout.strip()
+                              errors='replace', check=True, timeout=5).stdout.strip()
 
     try:
         top, revision = ask('rev-parse', '--show-toplevel', 'HEAD').split('\n')

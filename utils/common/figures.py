@@ -12,11 +12,15 @@ def import_matplotlib() -> ModuleType:
     """Imports matplotlib without the backend that MPLBACKEND names.
 
     The pictures need no window, and a wrong name there would stop the import.
-    Raises ImportError where matplotlib is not installed.
+    Raises ImportError where matplotlib is not installed, or whatever else stops its import.
     """
     backend = os.environ.pop('MPLBACKEND', None)
     try:
         import matplotlib
+    except ImportError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise ImportError(f'matplotlib: {type(error).__name__}: {error}') from None
     finally:
         if backend is not None:
             os.environ['MPLBACKEND'] = backend

@@ -50,9 +50,9 @@ class Curves:
             except ImportError:
                 self.missing.add(library)
                 if library == 'matplotlib':
-                    log.info('no curves.png in this run: matplotlib is not installed '
+                    log.info('no curves.png in this run: matplotlib is not installed or does not start '
                              '(pip install -r requirements-extra.txt)')
-            except Exception as error:  # whatever a library does: no curve is worth a run
+            except (Exception, SystemExit) as error:  # whatever a library does: no curve is worth a run
                 self.missing.add(library)
                 first_line = f'{type(error).__name__}: {error}'.split('\n')[0]
                 reason = getattr(error, 'strerror', None) or first_line[:200]
