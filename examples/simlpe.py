@@ -3,7 +3,9 @@
 Guo, Du, Shen, Lepetit, Alameda-Pineda, Moreno-Noguer: Back to MLP: A Simple Baseline for Human Motion
 Prediction, WACV 2023. Written from the paper: DCT of the observed frames, a fully connected layer over
 coordinates, 48 blocks of a fully connected layer over time with layer norm and a residual, another layer over
-coordinates, inverse DCT. What comes out is added to the last observed pose. Lengths are in metres within.
+coordinates, inverse DCT. What comes out is added to the last observed pose. Lengths are in metres within. The
+authors' code adds the blocks' input to their output once more, little else than another scale of the first
+layer.
 
 The network gives as many frames as it observes, of which the first output_n count. Where more are wanted, it
 takes its predictions as observed poses, as the paper does for 25 frames of Human3.6M; here in training too.
