@@ -63,7 +63,7 @@ def wrong_values(name):
     if action.nargs == 0:
         return ['', '1', 'yes']
     kind = getattr(action.type, '__name__', '')
-    return {'whole number': WHOLE, 'number': NUMBERS}.get(kind) or WORDS.get(name, [])
+    return WORDS.get(name) or {'whole number': WHOLE, 'number': NUMBERS}.get(kind, [])
 
 
 @pytest.fixture
