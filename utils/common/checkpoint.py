@@ -130,7 +130,8 @@ def check_records(state: Checkpoint) -> None:
 
 def reason_of(error: Exception) -> str:
     """Returns the first line of what an exception says, cut to a length that a terminal bears."""
-    if isinstance(error, MemoryError) or any(sign in str(error) for sign in OUT_OF_MEMORY):
+    of_a_gpu = isinstance(error, torch.OutOfMemoryError)  # says itself what is missing, and where
+    if isinstance(error, MemoryError) or not of_a_gpu and any(sign in str(error) for sign in OUT_OF_MEMORY):
         return 'not enough memory'
     text = getattr(error, 'strerror', None) or str(error).strip() or type(error).__name__
     return re.sub(r'\x1b\[[0-9;]*m', '', text.split('\n')[0])[:200]
