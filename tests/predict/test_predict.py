@@ -24,6 +24,7 @@ from utils.mocap.motion import motion_of_positions
 from utils.mocap.motion_files import read_motion
 from utils.predict.predictor import load_predictor
 from utils.predict.stream import Stream
+from utils.predict.trained import load_trained, without_symmetry
 
 PROJECT = Path(__file__).resolve().parents[2]
 SCALE = CMU.mm_scale_to_true
@@ -303,6 +304,9 @@ def test_huge_weights_lead_to_no_file_of_numbers_that_are_none(checkpoints, tmp_
              '--out', tmp_path / 'future.csv']
     assert run_tool(main, list(map(str, words))) == 2
     assert said in capsys.readouterr().err and not (tmp_path / 'future.csv').exists()
+    trained = without_symmetry(load_trained(tmp_path / 'huge.pth.tar'))
+    with pytest.raises(InputError, match=said):
+        trained.model(torch.zeros(1, trained.settings['input_n'], trained.settings['node_n']) + 100)
     predictor = load_predictor(tmp_path / 'huge.pth.tar')
     stream = Stream(predictor)
     with pytest.raises(InputError, match=said):

@@ -52,8 +52,8 @@ def trained_of(opened: Opened, path: Path) -> Trained:
             model = build_network(settings)
         model.load_state_dict(saved['model'], assign=True)
         dataset = of_dataset(settings)
-        scored = scored_network(model, settings['symmetry'], dataset.skeleton).eval()
-    return Trained(checked(scored, path), settings, dataset, saved['epoch'])
+        scored = scored_network(checked(model, path), settings['symmetry'], dataset.skeleton).eval()
+    return Trained(scored, settings, dataset, saved['epoch'])
 
 
 def checked(network: nn.Module, path: Path) -> nn.Module:
