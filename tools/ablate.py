@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-
 import opt
 from main_cmu_3d import DEFAULTS
 from tools.series import PlannedRun, begun_run, do_runs, fail_if_any, plan_run, read_words, refuse_own

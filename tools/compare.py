@@ -19,7 +19,7 @@ from opt import completed
 from utils.build import build_network, without_memory
 from utils.common.cli import run_tool, tool_parser
 from utils.common.errors import InputError
-from utils.common.figures import import_matplotlib
+from utils.common.figures import MISSING, import_matplotlib
 from utils.common.files import write_text
 from utils.evaluate.results import read_window_errors
 from utils.evaluate.symmetry import scored_network
@@ -117,8 +117,7 @@ def draw(runs: list[Run], published: list[str], path: Path) -> None:
 
         draw_comparison(runs, published, path)
     except ImportError:
-        print(f'no {path.name}: matplotlib is not installed or does not start (pip install matplotlib)',
-              file=sys.stderr)
+        print(f'no {path.name}: {MISSING} (pip install matplotlib)', file=sys.stderr)
 
 
 def draw_errors(runs: list[Run], errors: list[WindowErrors], actions: list[str], path: Path) -> None:

@@ -14,6 +14,7 @@ import torch
 from model.baselines import ConstantVelocity, ZeroVelocity
 from utils.build import load_windows
 from utils.common.cli import add_run, at_least, run_tool, tool_parser
+from utils.common.figures import MISSING
 from utils.common.files import write_text
 from utils.data.dataset import find_root
 from utils.data.marker import is_sample
@@ -60,8 +61,7 @@ def main(argv: Sequence[str] | None) -> None:
         try:
             draw_robustness(name, dataset, output_n, measured, arguments.out / 'robustness.png')
         except ImportError:
-            print('no robustness.png: matplotlib is not installed or does not start '
-                  '(pip install matplotlib)', file=sys.stderr)
+            print(f'no robustness.png: {MISSING} (pip install matplotlib)', file=sys.stderr)
 
 
 if __name__ == '__main__':

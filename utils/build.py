@@ -34,7 +34,7 @@ Settings = Mapping[str, Any]
 
 
 # What building a network computes. On the meta device torch does it in Python and imports its compiler for
-# it, which takes three seconds of a command.
+# it, which takes two seconds and more of a command.
 SHAPES: dict[Callable[..., Tensor], Callable[..., Tensor]] = {
     torch.eye: lambda size: torch.empty(size, size),
     torch.Tensor.add: lambda tensor, _: tensor,

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from utils.common.cli import OUT_OF_MEMORY
+from utils.common.cli import is_out_of_memory
 from utils.common.errors import InputError, check_not_pointer
 from utils.common.files import UNFINISHED, open_regular, whole_file
 from utils.common.structure import LARGEST, Number, Text, check_like
@@ -130,8 +130,8 @@ def check_records(state: Checkpoint) -> None:
 
 def reason_of(error: Exception) -> str:
     """Returns the first line of what an exception says, cut to a length that a terminal bears."""
-    of_a_gpu = isinstance(error, torch.OutOfMemoryError)  # says itself what is missing, and where
-    if isinstance(error, MemoryError) or not of_a_gpu and any(sign in str(error) for sign in OUT_OF_MEMORY):
+    # What a GPU says of its memory stays: it has the sizes.
+    if is_out_of_memory(error) and not isinstance(error, torch.OutOfMemoryError):
         return 'not enough memory'
     text = getattr(error, 'strerror', None) or str(error).strip() or type(error).__name__
     return re.sub(r'\x1b\[[0-9;]*m', '', text.split('\n')[0])[:200]

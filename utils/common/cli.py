@@ -192,12 +192,13 @@ def verdict(error: BaseException, out_of_memory: str, interrupted: str) -> tuple
     raise error
 
 
-def is_out_of_memory(error: RuntimeError) -> bool:
-    """Tells whether torch has run out of memory.
+def is_out_of_memory(error: Exception) -> bool:
+    """Tells whether Python or torch has run out of memory.
 
-    It has a type for that on CUDA; elsewhere the message says so.
+    torch has a type for that on CUDA; elsewhere the message says so.
     """
-    return type(error).__name__ == 'OutOfMemoryError' or any(sign in str(error) for sign in OUT_OF_MEMORY)
+    return (isinstance(error, MemoryError) or type(error).__name__ == 'OutOfMemoryError'
+            or any(sign in str(error) for sign in OUT_OF_MEMORY))
 
 
 def is_launched() -> bool:

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import ModuleType
 
+MISSING = 'matplotlib is not installed or does not start'
+
 
 def import_matplotlib() -> ModuleType:
     """Imports matplotlib without the backend that MPLBACKEND names.

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from utils.common.figures import plain_drawing
+from utils.common.figures import MISSING, plain_drawing
 from utils.common.files import whole_file
 
 log = logging.getLogger('ksof')
@@ -50,8 +50,7 @@ class Curves:
             except ImportError:
                 self.missing.add(library)
                 if library == 'matplotlib':
-                    log.info('no curves.png in this run: matplotlib is not installed or does not start '
-                             '(pip install -r requirements-extra.txt)')
+                    log.info('no curves.png in this run: %s (pip install -r requirements-extra.txt)', MISSING)
             except (Exception, SystemExit) as error:  # whatever a library does: no curve is worth a run
                 self.missing.add(library)
                 first_line = f'{type(error).__name__}: {error}'.split('\n')[0]
