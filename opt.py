@@ -137,6 +137,10 @@ TRAIN = (
            role='training', older=False),
     Option('compile', False, 'train through torch.compile, on CUDA with CUDA graphs; the first step takes a '
            'minute', role='training', older=False),
+    Option('refit', False, 'train on the validation windows too, where they are cut from training recordings '
+           '(CMU mocap); for a last training, when all is chosen: no epoch is selected, the last is kept. '
+           f'With --init RUN it adds them to a trained network; {NOT_IN_PAPER}', role='training',
+           older=False),
     Option('seed', 0, 'seed of weights, dropout and the order of windows', at_least(0, most=2**32 - 1),
            'training'),
 )

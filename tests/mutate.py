@@ -43,6 +43,7 @@ TESTS = {
     'model/dct.py': model_tests('dct', 'independent', 'pinned'),
     'model/losses.py': model_tests('losses', 'figure', 'pinned'),
     'model/': model_tests('figure', 'model', 'pinned', 'independent'),
+    'utils/common/checkpoint.py': [BEST_EPOCH, CHOICES, RUN],
     'utils/train/state.py': [BEST_EPOCH, STOPS, CHOICES, RECIPE, RUN],
     'utils/train/': [CHOICES, 'tests/train/test_shares.py', RECIPE, RUN],
     'utils/run.py': [CHOICES, RECIPE, RUN],

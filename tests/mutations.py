@@ -176,13 +176,17 @@ CHANGES: dict[str, list[Change]] = {
         ('ckpt_best is written where the epoch is the best', 'if best is entry:', 'if True:'),
         ('gradient shares are of unchanged windows', "replace(training.windows['train'], augmentation=None)",
          "training.windows['train']"),
+        ('a refit says in its history that it is one', "entry['refit'] = 1.0", "entry['refit'] = 0.0"),
         ('epochs are trained up to --epoch in all', '< training.settings.epoch:',
          '<= training.settings.epoch:'),
     ],
-    'utils/train/state.py': [
+    'utils/common/checkpoint.py': [
         ('the best epoch is that of the lowest validation error', "entry['validation'], default",
          "entry['fused'], default"),
-        ('the best epoch is that of the lowest error', 'return min(self.history', 'return max(self.history'),
+        ('the best epoch is that of the lowest error', 'return min(history', 'return max(history'),
+        ('a refit keeps its last epoch', 'return history[-1]', 'return history[0]'),
+    ],
+    'utils/train/state.py': [
         ('the average is what is saved', "'model': self.scored.state_dict(), 'average'",
          "'model': self.model.state_dict(), 'average'"),
         ('resuming restores the optimizer', "        self.optimizer.load_state_dict(saved['optimizer'])\n",

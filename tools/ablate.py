@@ -96,6 +96,9 @@ def main(argv: Sequence[str] | None) -> None:
     log_to_terminal()
     words = ['--data_dir', arguments.data, *more]
     settings = read_words(DATASET, DEFAULTS, words)
+    if settings['refit']:
+        raise InputError('--refit: trains on the validation windows that the variants are compared by; leave '
+                         'it out')
     names = [name for name in arguments.only or CHANGES if changes_something(name, words, settings)]
     if not names:
         raise InputError('--only: names nothing that differs from the command\'s own settings')

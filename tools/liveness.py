@@ -56,7 +56,9 @@ def main(argv: Sequence[str] | None) -> None:
         criterion = build_loss(trained.settings)
         criterion.load_state_dict(saved['criterion'])
         shares = gradient_shares(network, criterion, watched)
-    print(table(found, shares, f'{path}, epoch {trained.epoch}, {len(windows)} {arguments.split} windows'))
+    seen = ' that it was trained on' if trained.settings['refit'] and arguments.split == 'validation' else ''
+    print(table(found, shares, f'{path}, epoch {trained.epoch}, {len(windows)} {arguments.split} '
+                               f'windows{seen}'))
 
 
 def table(found: Liveness, shares: dict[str, float], title: str) -> str:

@@ -80,7 +80,9 @@ def describe(run: Path) -> tuple[list[str], list[str], list[str]]:
             problems.append(str(error))
     has_frames = {'input_n', 'output_n'} <= settings.keys()
     frames = f'{settings["input_n"]} + {settings["output_n"]}' if has_frames else '-'
-    validation = min((entry['validation'] for entry in history if 'validation' in entry), default=None)
+    # A run that was trained on its validation windows has no error that compares with the others'.
+    validation = min((entry['validation'] for entry in history if 'validation' in entry
+                      and not entry.get('refit')), default=None)
     row = [str(settings.get('dataset', '-')), frames, str(about.get('started', '-'))[:16].replace('T', ' '),
            f'{len(history)} of {epochs_of_all(about, settings)}', tables.number(validation),
            *(tables.number(error_at(results, label)) for label in LABELS)]

@@ -179,11 +179,14 @@ def load_windows(settings: Settings, root: Path, split: str, device: torch.devic
     """
     settings = completed(settings)
     dataset = dataset_named(settings['dataset'])
+    if settings['refit'] and 'validation' not in dataset.part_of:
+        raise InputError(f'--refit: {dataset.title} has validation files of its own, which its protocol '
+                         'keeps out of training; leave it out')
     windows = build_windows(dataset, root, split, input_n=settings['input_n'], output_n=settings['output_n'],
                             dct_n=1 if settings['network'] else settings['dct_n'],
                             skip_rate=settings['skip_rate'],
                             test_sample_num=settings['test_sample_num'], device=device,
-                            allow_missing=settings['allow_missing'])
+                            allow_missing=settings['allow_missing'], refit=settings['refit'])
     if split == 'train' and any(settings[name] for name in ('mirror', 'reverse', 'stretch', 'shift')):
         mirror_index = torch.tensor(dataset.skeleton.mirror_index, device=device)
         windows.augmentation = Augmentation(settings['mirror'], settings['reverse'], settings['stretch'],

@@ -40,6 +40,7 @@ from utils.report.page import write_all
 from utils.train.loop import Training, build_training, restore, save_last, train
 
 log = logging.getLogger('ksof')
+NOTHING = 'no data (the last of a refit)'  # what the tables say chose the epoch of a run with --refit
 
 
 def main(dataset: Dataset, defaults: dict[str, Any], argv: list[str] | None = None) -> int:
@@ -348,7 +349,8 @@ def evaluate_run(dataset: Dataset, root: Path, windows: Windows, settings: Setti
     about = {'path': os.path.relpath(path, folder), 'epoch': saved['epoch'], 'sha256': opened.digest,
              'run_id': saved.get('run_id')}
     results: Results = results_of(windows, dataset, protocol='all' if drawn < 0 else str(drawn),
-                                  epoch=saved['epoch'], selected_on='validation', methods=scores.methods,
+                                  epoch=saved['epoch'], methods=scores.methods,
+                                  selected_on=NOTHING if opened.settings['refit'] else 'validation',
                                   motion=scores.motion, pck=scores.pck, checkpoint=about,
                                   parameters=sum(p.numel() for p in model.parameters()),
                                   sample=is_sample(root),

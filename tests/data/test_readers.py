@@ -205,6 +205,22 @@ def test_cmu_validation_shares_no_frame_with_training(length, train, held):
     np.testing.assert_array_equal(np.concatenate([first, last]), np.arange(length))
 
 
+def test_a_refit_trains_on_whole_recordings_and_validates_and_tests_on_what_it_did(sample_cmu):
+    root = sample_cmu / 'cmu_mocap'
+    read = {(split, refit): read_recordings(cmu.DATASET, root, split, 35, refit=refit)
+            for split in SPLITS for refit in (False, True)}
+    parts = {recording.source: recording.frames for recording in read['train', False]}
+    ends = {recording.source: recording.frames for recording in read['validation', False]}
+    assert parts.keys() == ends.keys() == {recording.source for recording in read['train', True]}
+    for recording in read['train', True]:
+        joined = np.concatenate([parts[recording.source], ends[recording.source]])
+        np.testing.assert_array_equal(recording.frames, joined)
+    for split in ('validation', 'test'):
+        for plain, refit in zip(read[split, False], read[split, True], strict=True):
+            assert plain.source == refit.source
+            np.testing.assert_array_equal(plain.frames, refit.frames)
+
+
 # 3DPW
 
 def test_every_person_of_a_file_is_a_recording_in_mm_around_the_pelvis(tmp_path):

@@ -1,5 +1,6 @@
 """The command from options to tables, in process: train, evaluate, resume, and what it refuses."""
 import csv
+import importlib
 import json
 import math
 import os
@@ -56,6 +57,39 @@ def test_training_writes_everything_and_evaluation_repeats_it(command, tmp_path,
     assert int(best['epoch']) == results['epoch'] and len(history) == 3
     saved = json.loads((folder / 'options.json').read_text())
     assert saved['options']['d_model'] == 1 and saved['torch'] == torch.__version__ and saved['git_revision']
+
+
+def test_a_refit_adds_the_validation_windows_to_a_trained_network_and_keeps_its_last_epoch(
+        command, tmp_path, monkeypatch, capsys):
+    assert command('--no_test', '--epoch', '1') == 0
+    first = checkpoint.load(tmp_path / 'run' / checkpoint.BEST)
+    errors = iter([1.0, 3.0, 2.0])  # the last epoch is not the one with the lowest error
+    monkeypatch.setattr('utils.train.loop.validate', lambda *given, **more: {'validation': next(errors)})
+    refit = ['--init', str(tmp_path / 'run'), '--exp', str(tmp_path / 'refit'), '--refit']
+    capsys.readouterr()
+    assert command(*refit) == 0
+    said = capsys.readouterr()
+    assert 'validation, trained on, 2.00 ' in said.err and 'best' not in said.err
+    assert 'epoch 3, selected on no data (the last of a refit)' in ' '.join(said.out.split())
+    kept = checkpoint.load(tmp_path / 'refit' / checkpoint.BEST)
+    assert kept['epoch'] == kept['best']['epoch'] == 3
+    assert kept['training_windows'] > first['training_windows']
+    results = json.loads((tmp_path / 'refit' / 'results.json').read_text())
+    assert results['epoch'] == 3 and results['selected_on'] == 'no data (the last of a refit)'
+    (tmp_path / 'refit' / 'results.json').unlink()
+    assert command('--is_eval', '--exp', str(tmp_path / 'refit')) == 0
+    assert json.loads((tmp_path / 'refit' / 'results.json').read_text()) == results
+
+
+@pytest.mark.parametrize('main_of', ['main_h36m', 'main_3dpw'])
+def test_a_refit_is_refused_where_the_protocol_keeps_validation_files_out_of_training(
+        main_of, request, tmp_path, capsys):
+    suite = importlib.import_module(main_of)
+    data = request.getfixturevalue(f'sample_{suite.DATASET.name}')
+    words = ['--data_dir', str(data), *TINY, '--exp', str(tmp_path / 'run'), '--refit']
+    assert main(suite.DATASET, suite.DEFAULTS, words) == 2
+    assert 'has validation files of its own' in capsys.readouterr().err
+    assert not (tmp_path / 'run').exists()
 
 
 @pytest.mark.parametrize('number, code, step',

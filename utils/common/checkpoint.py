@@ -105,6 +105,17 @@ def check_start(path: Path, start: bytes) -> None:
         raise InputError(f'{path}: is not a readable checkpoint ({what})')
 
 
+def best_entry(history: list[dict[str, float]]) -> dict[str, float] | None:
+    """Returns the entry of the epoch that a run keeps: that with the lowest validation error.
+
+    A run that was trained on its validation windows, which its entries say, keeps its last epoch.
+    Returns None before the first epoch.
+    """
+    if history and history[-1].get('refit'):
+        return history[-1]
+    return min(history, key=lambda entry: entry['validation'], default=None)
+
+
 def check_records(state: Checkpoint) -> None:
     """Checks what a checkpoint says of its run, beside the tensors and the settings; not all say everything.
 
@@ -124,7 +135,7 @@ def check_records(state: Checkpoint) -> None:
         known = {'epoch': k, 'lr': Number(float), 'validation': Number(float),
                  'seconds': Number(float, 0, 1e9)}
         check_like(entry, dict.fromkeys(entry, Number(float, -LARGEST)) | known, f'history.{k - 1}')
-    best = min(history, key=lambda entry: entry['validation'], default=None)
+    best = best_entry(history)
     check_like(state.get('best', best), best, 'best')
 
 

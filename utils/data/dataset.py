@@ -148,16 +148,18 @@ def read_exponential_maps(path: Path, skeleton: Skeleton) -> np.ndarray:
     return joint_positions(rotations, skeleton).astype(np.float32)
 
 
-def read_recordings(dataset: Dataset, root: Path, split: str, window: int) -> list[Recording]:
+def read_recordings(dataset: Dataset, root: Path, split: str, window: int, *,
+                    refit: bool = False) -> list[Recording]:
     """Reads the recordings of 'train', 'validation' or 'test'.
 
     window: observed and predicted frames together.
+    refit: leaves training recordings whole, with what is cut off for validation.
     """
     part = dataset.part_of.get(split, split)
     recordings = load_recordings(root, part, dataset.files(root, part), dataset.read, dataset.skeleton)
-    cut = [replace(recording, frames=dataset.cut(recording.frames, split, window))
-           for recording in recordings]
-    return [recording for recording in cut if len(recording.frames)]
+    cut = whole if refit and split == 'train' else dataset.cut
+    parts = [replace(recording, frames=cut(recording.frames, split, window)) for recording in recordings]
+    return [recording for recording in parts if len(recording.frames)]
 
 
 def load_recordings(root: Path, part: str, files: list[SourceFile], read: Callable[[Path], list[np.ndarray]],

@@ -171,18 +171,19 @@ def skip_short(recordings: list[Recording], needed: int, split: str) -> list[Rec
 
 def build_windows(dataset: Dataset, root: Path, split: str, *, input_n: int, output_n: int, dct_n: int,
                   skip_rate: int, test_sample_num: int, device: torch.device,
-                  allow_missing: bool = False) -> Windows:
+                  allow_missing: bool = False, refit: bool = False) -> Windows:
     """Reads 'train', 'validation' or 'test' and cuts it into windows on `device`.
 
     root: the dataset's own folder.
     dct_n: DCT coefficients of the observed poses that the network takes.
     skip_rate, test_sample_num: see `window_starts`.
     allow_missing: goes on where files of a fixed dataset are missing.
+    refit: see `read_recordings`.
     Raises InputError where no recording is long enough, or for a missing file that is not allowed to be.
     """
     with reading(root):
         missing = missing_files(dataset, root, split, allow=allow_missing)
-        recordings = read_recordings(dataset, root, split, input_n + output_n)
+        recordings = read_recordings(dataset, root, split, input_n + output_n, refit=refit)
     return cut_windows(dataset, recordings, split, input_n=input_n, output_n=output_n, dct_n=dct_n,
                        skip_rate=skip_rate, test_sample_num=test_sample_num, device=device, missing=missing)
 

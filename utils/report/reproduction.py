@@ -93,9 +93,9 @@ def how_made(run: Run, main: str) -> str:
     hours = sum(entry['seconds'] for entry in run.history) / 3600
     trained = f'{len(run.history)} epoch{"" if len(run.history) == 1 else "s"} in {hours:.2f} hours'
     return (f'`{main}`, run `{run.name}`, trained on {options.get("data_dir", "data not named")}: {trained}, '
-            f'{run.windows_per_s or 0:.0f} windows/s; epoch {results.epoch} has the lowest validation error '
-            f'and is the one tested, on {tested_on(results)}. {results.input_n} observed, {results.output_n} '
-            'predicted frames.')
+            f'{run.windows_per_s or 0:.0f} windows/s; epoch {results.epoch}, selected on '
+            f'{results.selected_on}, is the one tested, on {tested_on(results)}. {results.input_n} observed, '
+            f'{results.output_n} predicted frames.')
 
 
 def action_table(results: Results, frames: Sequence[int]) -> Table:

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from utils.common.checkpoint import best_entry
 from utils.common.figures import MISSING, plain_drawing
 from utils.common.files import whole_file
 
@@ -100,10 +101,12 @@ def draw_curves(history: list[Epoch], path: Path) -> None:
     for key, colour, line, width, name in shown_errors(history):
         shown = name if has_paths else name.removesuffix(', fused')
         curve(errors, key, color=colour, linestyle=line, linewidth=width, label=shown)
-    best = min(history, key=lambda entry: entry['validation'])
+    best = best_entry(history)
+    assert best
+    word = 'kept' if best.get('refit') else 'best'
     errors.plot(best['epoch'], best['validation'], marker='*', markersize=15, linestyle='none', color=BLUE,
                 markeredgecolor='white',
-                label=f'best: {best["validation"]:.2f} mm, epoch {best["epoch"]:.0f}')
+                label=f'{word}: {best["validation"]:.2f} mm, epoch {best["epoch"]:.0f}')
     errors.set(ylabel='MPJPE over all predicted frames, mm')
     leave_out_start(errors, history)
     errors.legend(frameon=False, ncols=5, fontsize=9, loc='lower center', bbox_to_anchor=(0.5, 1),

@@ -202,6 +202,8 @@ def finish_epoch(training: Training, curves: Curves) -> None:
              'windows_per_s': windows / progress.seconds, **validation,
              **gradient_shares(state.scored, state.criterion, shares_batch(training)),
              'seconds': progress.seconds + time.perf_counter() - started}
+    if settings.refit:
+        entry['refit'] = 1.0
     state.history.append(entry)
     state.progress = epoch_start(state.device)
     best = state.best or entry
@@ -232,12 +234,13 @@ def epoch_line(history: list[dict[str, float]], epochs: int, best: dict[str, flo
     """Returns the line of a run's last finished epoch, at most 110 columns. history.csv has more of it.
 
     epochs: of the whole run.
-    best: the entry of the best epoch.
+    best: the entry of the epoch that is kept.
     """
     entry, total = history[-1], sum(entry['seconds'] for entry in history)
     left = entry['seconds'] * (epochs - len(history))
-    return (f'epoch {entry["epoch"]:.0f}/{epochs}  {training_errors(entry)}  validation '
-            f'{digits(entry["validation"])}, best {digits(best["validation"])}  '
+    validation = ('validation, trained on, ' + digits(entry['validation']) if entry.get('refit') else
+                  f'validation {digits(entry["validation"])}, best {digits(best["validation"])}')
+    return (f'epoch {entry["epoch"]:.0f}/{epochs}  {training_errors(entry)}  {validation}  '
             f'{done_in(left) if left else f"trained in {duration(total)}"}')
 
 

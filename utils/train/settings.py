@@ -22,6 +22,7 @@ class TrainSettings:
     average: float  # decay of the EMA; 0 without one
     symmetry: str
     skip_bad_steps: int
+    refit: bool  # the validation windows are trained on too
     save_minutes: float
     amp: bool
     tf32: bool

@@ -11,7 +11,7 @@ from torch.optim.swa_utils import AveragedModel
 from model.ksof import KSOF
 from model.losses import KSOFLoss, LossTerms
 from utils.common import distributed
-from utils.common.checkpoint import Checkpoint
+from utils.common.checkpoint import Checkpoint, best_entry
 from utils.common.structure import Number, check_like
 
 
@@ -73,8 +73,8 @@ class TrainState:
 
     @property
     def best(self) -> dict[str, float] | None:
-        """Entry of the epoch with the lowest validation error; None before the first epoch."""
-        return min(self.history, key=lambda entry: entry['validation'], default=None)
+        """Entry of the epoch that the run keeps; None before the first epoch."""
+        return best_entry(self.history)
 
     def state_dict(self) -> Checkpoint:
         """Returns everything that a resume needs, as tensors and plain containers.
