@@ -60,6 +60,17 @@ def test_curves_of_any_length_can_be_read(epochs, tmp_path, figures):
     assert figures[0].axes[3].lines[0].get_ydata() == pytest.approx([e['lr'] for e in entries])
 
 
+def test_a_refit_says_that_validation_chose_nothing(tmp_path, figures):
+    entries = [entry | {'refit': 1} for entry in history(7)]
+    entries[2]['validation'] = 0.1
+    draw_curves(entries, tmp_path / 'curves.png')
+    assert_readable(figures[0])
+    lines = {line.get_label(): line for line in figures[0].axes[0].lines}
+    kept = lines[f'kept: {entries[-1]["validation"]:.2f} mm, epoch 7']
+    assert kept.get_xydata().tolist() == [[7, entries[-1]['validation']]]
+    assert 'validation, fused, trained on' in lines and 'validation, fused' not in lines
+
+
 def test_a_network_without_paths_has_its_curves(tmp_path, figures):
     entries = [{name: value for name, value in entry.items() if name not in ('temporal', 'spatial', 'a', 'b')}
                for entry in history(7)]

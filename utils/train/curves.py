@@ -97,16 +97,17 @@ def draw_curves(history: list[Epoch], path: Path) -> None:
     def curve(axes: Any, key: str, **style: Any) -> None:
         axes.plot(epochs, [entry[key] for entry in history], marker=marker, markersize=4, **style)
 
+    best = best_entry(history)
+    assert best
+    is_refit = bool(best.get('refit'))
     errors = figure.add_subplot(grid[0, :])
     for key, colour, line, width, name in shown_errors(history):
         shown = name if has_paths else name.removesuffix(', fused')
-        curve(errors, key, color=colour, linestyle=line, linewidth=width, label=shown)
-    best = best_entry(history)
-    assert best
-    word = 'kept' if best.get('refit') else 'best'
+        trained_on = ', trained on' if is_refit and key == 'validation' else ''
+        curve(errors, key, color=colour, linestyle=line, linewidth=width, label=shown + trained_on)
     errors.plot(best['epoch'], best['validation'], marker='*', markersize=15, linestyle='none', color=BLUE,
                 markeredgecolor='white',
-                label=f'{word}: {best["validation"]:.2f} mm, epoch {best["epoch"]:.0f}')
+                label=f'{"kept" if is_refit else "best"}: {best["validation"]:.2f} mm, epoch {best["epoch"]:.0f}')
     errors.set(ylabel='MPJPE over all predicted frames, mm')
     leave_out_start(errors, history)
     errors.legend(frameon=False, ncols=5, fontsize=9, loc='lower center', bbox_to_anchor=(0.5, 1),
