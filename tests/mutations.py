@@ -247,6 +247,14 @@ CHANGES: dict[str, list[Change]] = {
          "scored_network(model, 'off', dataset"),
         ('scoring is in evaluation mode', 'dataset.skeleton).eval()', 'dataset.skeleton).train()'),
         ('a run is seeded', '    torch.manual_seed(options.seed)\n', ''),
+        ('an epoch that no data selected is called so', "return 'no data (named with --ckpt)'",
+         "return 'validation'"),
+        ('a run that has gone on is not begun again', 'if is_behind:', 'if False:'),
+        ('a run knows the frames it learns from alone', "for split in ('train', 'validation')}",
+         'for split in windows}'),
+    ],
+    'utils/evaluate/paired.py': [
+        ('the seeds of two settings are drawn apart', 'else seed + 2', 'else seed + 1'),
     ],
     'utils/evaluate/methods.py': [
         ('the field averages over all joints', 'NETWORK: table(errors[NETWORK].all_joints)',

@@ -8,7 +8,7 @@ With different changes in --only, several commands may work on the same folder a
 import argparse
 import logging
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 from statistics import mean
 from typing import Any, NamedTuple
@@ -18,11 +18,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import opt
 from main_cmu_3d import DEFAULTS
 from tools.series import PlannedRun, begun_run, do_runs, fail_if_any, plan_run, read_words, refuse_own
-from utils.build import build_network, without_memory
+from utils.build import build_network, open_checkpoint, without_memory
 from utils.common.cli import log_to_terminal, run_tool, tool_parser
 from utils.common.errors import InputError
 from utils.common.files import write_text
-from utils.common.run_folder import RUNS
+from utils.common.run_folder import RUNS, checkpoint_at
 from utils.data.cmu import DATASET
 from utils.data.dataset import find_root
 from utils.report.tables import Block, Table, markdown, number, terminal
@@ -96,23 +96,31 @@ def main(argv: Sequence[str] | None) -> None:
     log_to_terminal()
     words = ['--data_dir', arguments.data, *more]
     settings = read_words(DATASET, DEFAULTS, words)
-    if settings['refit']:
-        raise InputError('--refit: trains on the validation windows that the variants are compared by; leave '
-                         'it out')
+    if settings['refit'] or starts_from_refit(settings['init']):
+        raise InputError(f'--{"refit" if settings["refit"] else "init"}: a refit has been trained on the '
+                         'validation windows that the variants are compared by; leave it out')
     names = [name for name in arguments.only or CHANGES if changes_something(name, words, settings)]
     if not names:
         raise InputError('--only: names nothing that differs from the command\'s own settings')
     plans = [plan_change(name, seed, words, settings, arguments.runs)
              for seed in arguments.seeds for name in names]
+    seeds = arguments.seeds
+    others = [(name, seed) for name in CHANGES if name not in names for seed in seeds]
+    strange = {pair for pair in others if not fits(*pair, words, settings, arguments.runs)}
     page, failed = arguments.runs / 'ablations.md', []
     for plan, code in do_runs(plans, evaluate_finished=False):
         failed += [plan.name] if code else []
         if plan.folder.is_dir():
-            write_text(page, markdown(blocks(arguments.runs, arguments.seeds)))
+            write_text(page, markdown(blocks(arguments.runs, seeds, strange)))
     if page.exists():
-        print(terminal(blocks(arguments.runs, arguments.seeds)))
+        print(terminal(blocks(arguments.runs, seeds, strange)))
         print(f'written: {page}')
     fail_if_any(failed, len(plans), 'runs')
+
+
+def starts_from_refit(init: str | None) -> bool:
+    """Tells whether --init names weights that a --refit made."""
+    return bool(init and open_checkpoint(checkpoint_at(init)).settings['refit'])
 
 
 def plan_change(name: str, seed: int, words: Sequence[str], settings: Mapping[str, Any],
@@ -129,6 +137,19 @@ def plan_change(name: str, seed: int, words: Sequence[str], settings: Mapping[st
     words = [*words, '--no_test', '--seed', str(seed), *changed_words(CHANGES[name], settings)]
     run_name = f'{name}_seed{seed}'
     return plan_run(run_name, DATASET, DEFAULTS, words, (runs / run_name).resolve())
+
+
+def fits(name: str, seed: int, words: Sequence[str], settings: Mapping[str, Any], runs: Path) -> bool:
+    """Tells whether a run that is not planned may stand in the table; logs it if its settings are others.
+
+    The parameters are those of `plan_change`.
+    """
+    try:
+        plan_change(name, seed, words, settings, runs)
+    except InputError as error:
+        log.warning('left out of the table: %s', error)
+        return False
+    return True
 
 
 def changes_something(name: str, words: Sequence[str], settings: Mapping[str, Any]) -> bool:
@@ -153,9 +174,13 @@ def changed_words(change: str, settings: Mapping[str, Any]) -> list[str]:
     return words
 
 
-def blocks(runs: Path, seeds: Sequence[int]) -> list[Block]:
-    """Makes the table of every change that has a run with a finished epoch, beside the unchanged network."""
-    found = {name: [read_run(runs / f'{name}_seed{seed}') for seed in seeds] for name in CHANGES}
+def blocks(runs: Path, seeds: Sequence[int], strange: Container[tuple[str, int]]) -> list[Block]:
+    """Makes the table of every change that has a run with a finished epoch, beside the unchanged network.
+
+    strange: change and seed of the runs that are left out.
+    """
+    found = {name: [None if (name, seed) in strange else read_run(runs / f'{name}_seed{seed}')
+                    for seed in seeds] for name in CHANGES}
     cells = [['change', 'parameters', 'epochs', 'minutes', *(f'seed {seed}' for seed in seeds), 'mean',
               'against unchanged', 'acceleration error', 'acceleration', 'bone error', 'gradient of JPS']]
     for name, of_seeds in found.items():

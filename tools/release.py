@@ -28,11 +28,12 @@ from utils.evaluate import window_errors
 from utils.evaluate.results import read_results, read_window_errors
 from utils.predict.trained import checkpoint_path
 from utils.report.comparison import load_history, load_options
+from utils.report.page import CSV_FILES
 
 # What is kept of a checkpoint. The rest is for going on with training.
 KEPT = ('model', 'criterion', 'epoch', 'history', 'best')
 SAFETENSORS = 'model.safetensors'
-TABLES = ('history.csv', 'results.json', 'results.md', 'test_all_eval.csv')
+TABLES = ('history.csv', 'results.json', 'results.md')
 
 
 def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -95,11 +96,11 @@ def checked_files(run: Path, best: Path, opened: Opened) -> dict[str, bytes]:
     """
     if lacking := [name for name in KEPT if name not in opened.saved]:
         raise InputError(f'{best}: has no {", ".join(lacking)}')
-    for name in (*TABLES, run_folder.ABOUT, window_errors.FILE):
-        if (run / name).is_symlink():
-            raise InputError(f'{run / name}: is a link; put the file itself there')
-        if not (run / name).exists() and name != window_errors.FILE:
-            raise InputError(f'{run / name}: no such file; evaluate the run first, with --is_eval')
+    if opened.settings['network']:
+        raise InputError(f'{best}: is of a network of one\'s own; only KSOF is given away, as what reads a '
+                         'release builds no other')
+    names = [*TABLES, run_folder.ABOUT]
+    check_files(run, names)
     with checkpoint.fitting(run / run_folder.ABOUT):
         completed(load_options(run) or {})
     load_history(run / 'history.csv')
@@ -107,12 +108,23 @@ def checked_files(run: Path, best: Path, opened: Opened) -> dict[str, bytes]:
     if results.checkpoint.get('sha256', opened.digest) != opened.digest:
         raise InputError(f'{run / "results.json"}: is of another checkpoint than {best.name}; evaluate the '
                          'run again, with --is_eval')
-    names = [*TABLES, run_folder.ABOUT]
+    names.append(CSV_FILES[results.protocol])
+    if results.errors:
+        names.append(window_errors.FILE)
+    check_files(run, names)
     if results.errors:
         read_window_errors(results, run)
-        names.append(window_errors.FILE)
     with reading(run):
         return {name: read_regular(run / name) for name in names}
+
+
+def check_files(run: Path, names: Sequence[str]) -> None:
+    """Raises InputError where a run lacks one of these files, or has a link in its place."""
+    for name in names:
+        if (run / name).is_symlink():
+            raise InputError(f'{run / name}: is a link; put the file itself there')
+        if not (run / name).exists():
+            raise InputError(f'{run / name}: no such file; evaluate the run first, with --is_eval')
 
 
 def write_release(out: Path, name: str, opened: Opened, files: dict[str, bytes]) -> None:

@@ -30,7 +30,8 @@ from utils.report.reproduction import Section, page
 
 log = logging.getLogger('ksof')
 MAINS = {main.DATASET.name: main for main in (main_h36m, main_cmu_3d, main_3dpw)}
-OURS = ('--data_dir', '--exp', '--is_load', '--is_eval', '--ckpt')  # options that this tool sets for each run
+# Options that this tool sets for each run; without test data there would be no page.
+OURS = ('--data_dir', '--exp', '--is_load', '--is_eval', '--ckpt', '--no_test')
 
 
 def parse_arguments(argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]]:

@@ -5,9 +5,11 @@ ablate.py and reproduce.py share it; it is no command itself.
 import logging
 import sys
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
+
+import torch
 
 import opt
 import utils.run
@@ -67,11 +69,23 @@ def plan_run(name: str, dataset: Dataset, defaults: dict[str, Any], words: Seque
     settings = read_words(dataset, defaults, words)
     begun = begun_run(folder)
     if begun:
-        checkpoint.check_settings(begun.settings, settings, ('epoch', *opt.SHAPE, *opt.TRAINING),
-                                  folder / checkpoint.LAST)
+        check_settings(begun, settings, opt.given_options(dataset.name, dataset.title, defaults, words),
+                       folder / checkpoint.LAST)
     done = begun.saved['epoch'] if begun else 0
     left = max(0, settings['epoch'] - done)
     return PlannedRun(name, dataset, defaults, words, folder, left, begun=begun is not None)
+
+
+def check_settings(begun: Opened, settings: dict[str, Any], given: Container[str], path: Path) -> None:
+    """Raises InputError where a begun run has other settings than are planned, as its main would see them.
+
+    begun, path: its last checkpoint.
+    given: the options that its words name. The rest of the shape is that of --init, where there is one.
+    """
+    shape = [name for name in opt.SHAPE if not settings['init'] or name in given]
+    if not (settings['cuda_idx'].startswith('cuda') and torch.cuda.is_available()):
+        settings = settings | {'amp': False, 'tf32': False}
+    checkpoint.check_settings(begun.settings, settings, ('epoch', *shape, *opt.TRAINING), path)
 
 
 def begun_run(folder: Path) -> Opened | None:

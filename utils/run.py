@@ -40,7 +40,6 @@ from utils.report.page import write_all
 from utils.train.loop import Training, build_training, restore, save_last, train
 
 log = logging.getLogger('ksof')
-NOTHING = 'no data (the last of a refit)'  # what the tables say chose the epoch of a run with --refit
 
 
 def main(dataset: Dataset, defaults: dict[str, Any], argv: list[str] | None = None) -> int:
@@ -105,7 +104,8 @@ def run(dataset: Dataset, options: argparse.Namespace, named: Settings, defaults
             assert start.path
             print(evaluate_run(dataset, root, windows['test'], settings, folder, start.path, model))
             return
-        training = build_training(model, build_loss(settings), windows, dataset.skeleton,
+        learned = {split: windows[split] for split in ('train', 'validation')}
+        training = build_training(model, build_loss(settings), learned, dataset.skeleton,
                                   train_settings(settings), folder=folder, options=settings,
                                   run_id=run_folder.new_run_id())
         if options.is_load:
@@ -140,7 +140,9 @@ def find_start(dataset: Dataset, settings: dict[str, Any], given: Settings) -> S
         if 'exp' not in given:
             settings['exp'] = run_name(settings)
         if not begun:
-            return Start(settings, run_folder.place(settings['exp']), path, opened)
+            folder = run_folder.place(settings['exp'])
+            check_init(settings, folder, path, opened)
+            return Start(settings, folder, path, opened)
     folder = run_folder.place(settings['exp'])
     if named and 'exp' not in given and (settings['is_eval'] or run_folder.holds_run(named.parent)):
         folder = named.parent
@@ -149,6 +151,21 @@ def find_start(dataset: Dataset, settings: dict[str, Any], given: Settings) -> S
         return Start(settings, folder)
     said = [name for name in SHAPE if name in given or name == 'dataset']
     return (find_scored if settings['is_eval'] else find_resumed)(settings, said, folder, named)
+
+
+def check_init(settings: Settings, folder: Path, path: Path, opened: Opened) -> None:
+    """Says where a new run's validation error will be of windows that its first weights were trained on.
+
+    folder: the new run's.
+    path, opened: the checkpoint of --init.
+    InputError where it lies in that folder, which the new run would move aside.
+    """
+    if path.parent.resolve() == folder.resolve():
+        raise InputError(f'--init {settings["init"]}: lies in {folder}, which the new run would have too; '
+                         'give it another name with --exp')
+    if opened.settings['refit'] and not settings['refit']:
+        log.warning('--init %s: was trained on its validation windows too, with --refit; if they are also '
+                    'this run\'s, its validation error is too low, and chooses no epoch fairly', path)
 
 
 def find_scored(settings: dict[str, Any], said: list[str], folder: Path, named: Path | None) -> Start:
@@ -178,11 +195,30 @@ def find_resumed(settings: dict[str, Any], said: list[str], folder: Path, named:
         opened, path = (open_checkpoint(named), named) if named else open_last(folder)
         check_network(opened, settings, path)
         checkpoint.check_settings(opened.settings, settings, [*said, *TRAINING], path)
+        check_furthest(folder, path, opened.saved)
     except BaseException:
         if lock:
             lock.release()
         raise
     return Start(settings | shape_of(opened), folder, path, opened, lock)
+
+
+def check_furthest(folder: Path, path: Path, saved: checkpoint.Checkpoint) -> None:
+    """Raises InputError where the run of a checkpoint has already gone on from it in a folder."""
+    last = folder / checkpoint.LAST
+    if path == last or not last.exists():
+        return
+    try:
+        other = open_checkpoint(last).saved
+        with checkpoint.fitting(last):
+            there = other['epoch'], other['progress']['step']
+    except InputError:  # what cannot be read is no progress
+        return
+    with checkpoint.fitting(path):
+        is_behind = checkpoint.same_run(other, saved) and there > (saved['epoch'], saved['progress']['step'])
+    if is_behind:
+        raise InputError(f'{path}: this run has gone on to epoch {there[0] + 1}, step {there[1]}, in {last}; '
+                         'leave out --ckpt to go on from there, or give a new folder with --exp')
 
 
 def shape_of(opened: Opened) -> dict[str, Any]:
@@ -325,6 +361,18 @@ def check_owner(folder: Path, path: Path, opened: Opened) -> str | None:
     return owner
 
 
+def selected_on(opened: Opened) -> str:
+    """Returns what chose the epoch of a checkpoint, as the tables say it."""
+    saved = opened.saved
+    kept = saved.get('best') or checkpoint.best_entry(saved.get('history', []))
+    if saved.get('progress', {}).get('step') or not kept or kept['epoch'] != saved['epoch']:
+        return 'no data (named with --ckpt)'
+    if not opened.settings['refit']:
+        return 'validation'
+    is_done = saved['epoch'] >= opened.settings['epoch']
+    return f'no data ({"the last" if is_done else "stopped in the middle"} of a refit)'
+
+
 def evaluate_run(dataset: Dataset, root: Path, windows: Windows, settings: Settings, folder: Path, path: Path,
                  model: nn.Module) -> str | None:
     """Scores a run's checkpoint and both baselines on the test windows.
@@ -350,7 +398,7 @@ def evaluate_run(dataset: Dataset, root: Path, windows: Windows, settings: Setti
              'run_id': saved.get('run_id')}
     results: Results = results_of(windows, dataset, protocol='all' if drawn < 0 else str(drawn),
                                   epoch=saved['epoch'], methods=scores.methods,
-                                  selected_on=NOTHING if opened.settings['refit'] else 'validation',
+                                  selected_on=selected_on(opened),
                                   motion=scores.motion, pck=scores.pck, checkpoint=about,
                                   parameters=sum(p.numel() for p in model.parameters()),
                                   sample=is_sample(root),

@@ -49,6 +49,27 @@ def assert_safetensors_hold_the_network(folder):
         assert torch.equal(network(observed).fused, expected(observed).fused)
 
 
+def test_the_table_that_is_given_away_is_of_the_same_windows_as_the_results(command, tmp_path, capsys):
+    assert command('--epoch', '1') == command('--is_eval', '--test_sample_num', '8') == 0
+    assert run_tool(release.main, [str(tmp_path / 'run'), '--out', str(tmp_path / 'given')]) == 0
+    assert [path.name for path in (tmp_path / 'given').glob('test_*')] == ['test_8_eval.csv']
+
+
+def test_a_network_of_one_s_own_is_not_given_away_as_ksof(command, tmp_path, monkeypatch, capsys):
+    assert command('--epoch', '1') == 0
+    opened = release.open_checkpoint
+
+    def own(path):
+        found = opened(path)
+        return found._replace(settings=found.settings | {'network': '/home/me/mine.py:Mine'})
+
+    monkeypatch.setattr(release, 'open_checkpoint', own)
+    capsys.readouterr()
+    assert run_tool(release.main, [str(tmp_path / 'run'), '--out', str(tmp_path / 'given')]) == 2
+    assert 'is of a network of one\'s own' in capsys.readouterr().err
+    assert not (tmp_path / 'given').exists()
+
+
 @pytest.mark.parametrize('damage', ['exists', 'unevaluated', 'absent', 'deep', 'linked', 'damaged'])
 def test_what_cannot_be_released_is_refused(damage, command, tmp_path, capsys):
     assert command('--epoch', '1') == 0

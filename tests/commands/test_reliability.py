@@ -18,6 +18,7 @@ from tests.conftest import PROJECT, TINY, tables, weights
 from utils.build import build_loss, build_network, load_windows, train_settings
 from utils.common import checkpoint
 from utils.common.errors import DivergedError
+from utils.common.files import remove_leftovers
 from utils.common.run_folder import lock_run
 from utils.data.cmu import DATASET
 from utils.data.dataset import find_root
@@ -135,6 +136,21 @@ def test_a_damaged_last_checkpoint_falls_back_to_the_one_before(command, tmp_pat
     assert 'going on from the one before it, ckpt_previous' in log
     assert 'epoch 3, step 1' in log
     assert all(torch.equal(value, expected[name]) for name, value in weights(tmp_path / 'run').items())
+
+
+def test_an_evaluation_takes_nothing_from_a_training_that_saves(tmp_path, monkeypatch):
+    """It removes leftovers at any moment, also while the last checkpoint gets its second name."""
+    link = os.link
+
+    def link_then_evaluate(*names):
+        link(*names)
+        remove_leftovers(tmp_path)
+
+    monkeypatch.setattr(os, 'link', link_then_evaluate)
+    for epoch in (1, 2):
+        checkpoint.save(tmp_path / checkpoint.LAST, {'epoch': epoch})
+    assert sorted(path.name for path in tmp_path.iterdir()) == [checkpoint.LAST, checkpoint.PREVIOUS]
+    assert torch.load(tmp_path / checkpoint.PREVIOUS, weights_only=True) == {'epoch': 1}
 
 
 def test_a_full_disk_stops_the_run_and_keeps_the_last_checkpoint(command, tmp_path, capsys):

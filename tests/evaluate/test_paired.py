@@ -89,6 +89,16 @@ def test_several_seeds_are_averaged_and_widen_the_interval():
     assert (several.high - several.low > 3 * (one.high - one.low)).all()
 
 
+def test_seeds_of_two_settings_are_drawn_apart():
+    """How the runs' names sort says nothing of which seeds belong together."""
+    first, second = [made(1), made(2, shift=3)], [made(3), made(4, shift=3)]
+    widths = []
+    for order in (second, second[::-1]):
+        found = difference(pair(first, order, list('ABCD'), ACTIONS))
+        widths.append((found.high - found.low).mean())
+    assert widths[0] == pytest.approx(widths[1], rel=0.1) and min(widths) > 5
+
+
 def test_windows_are_paired_by_what_they_predict():
     whole, few = made(1), made(1, lengths=(240, 100, 180))
     order = np.random.default_rng(0).permutation(len(whole.start))

@@ -197,6 +197,33 @@ def test_the_table_of_changes_and_a_second_call_that_trains_nothing(compare, tmp
     assert shown['seed 1'] == '-'
 
 
+def test_runs_of_other_settings_do_not_stand_in_the_table(compare, tmp_path):
+    few = ['--seeds', '0', '--epoch', '1', '--only']
+    assert compare(*few, 'unchanged')[0] == 0
+    code, out, err = compare('--dropout', '0.4', *few, 'jps_0')
+    assert code == 0 and 'left out of the table: ' in err and '--dropout 0.3, this command says 0.4' in err
+    assert list(rows_of((tmp_path / 'runs' / 'ablations.md').read_text())) == ['jps_0']
+
+
+def test_a_series_knows_its_runs_again(compare, no_test, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
+    words = ['--only', 'unchanged', '--seeds', '0', '--epoch', '1']
+    assert compare(*words, '--amp')[0] == compare(*words, '--amp')[0] == 0
+    # With --init the shape is that of its run.
+    unnamed = [str(no_test), '--runs', str(tmp_path / 'tuned'), '--skip_rate', '40', '--cuda_idx', 'cpu',
+               '--init', str(tmp_path / 'runs' / 'unchanged_seed0'), *words]
+    assert run_tool(ablate.main, unnamed) == run_tool(ablate.main, unnamed) == 0
+    assert run_tool(ablate.main, [*unnamed, '--d_model', '2']) == 2
+    assert 'was made with --d_model 1, this command says 2' in capsys.readouterr().err
+
+
+def test_a_refit_is_no_start_for_a_comparison_on_validation(compare, no_test, command, tmp_path, capsys):
+    assert command('--refit', '--no_test', '--epoch', '1') == 0
+    code, _, err = compare('--only', 'unchanged', '--init', str(tmp_path / 'run'))
+    assert code == 2 and '--init: a refit has been trained on the validation windows' in err
+    assert not (tmp_path / 'runs').exists()
+
+
 def test_a_run_that_fails_does_not_stop_the_others(compare, tmp_path, monkeypatch):
     whole = utils.run.main
 

@@ -190,6 +190,16 @@ def test_files_agree_whenever_an_evaluation_is_killed(files_written, tmp_path, m
     assert (tmp_path / 'results.md').read_text() == markdown(read_results(tmp_path / 'results.json'))
 
 
+def test_tables_of_another_checkpoint_do_not_stay(tmp_path):
+    of = {digest: replace(made_up(), checkpoint={'path': 'x', 'sha256': digest}) for digest in ('1', '2')}
+    write_all(of['1'], tmp_path)
+    write_all(replace(of['1'], protocol='8'), tmp_path)
+    tables = {path.name for path in tmp_path.glob('test_*')}
+    assert tables == {'test_all_eval.csv', 'test_8_eval.csv'}, 'of the same checkpoint'
+    write_all(replace(of['2'], protocol='256'), tmp_path)
+    assert [path.name for path in tmp_path.glob('test_*')] == ['test_256_eval.csv']
+
+
 def test_errors_that_are_not_finite_are_not_written(tmp_path):
     write_all(made_up(), tmp_path)
     before = {path.name: path.read_text() for path in tmp_path.iterdir()}

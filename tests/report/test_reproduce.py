@@ -169,6 +169,7 @@ def test_a_dataset_that_fails_does_not_stop_the_others(reproduce, tmp_path, monk
     (['--colour', 'red'], 'unrecognized arguments: --colour red'),
     (['--exp', 'mine'], '--exp: is set for each dataset by this tool'),
     (['--is_load'], '--is_load: is set for each dataset'),
+    (['--no_test'], '--no_test: is set for each dataset'),
     (['--data_dir=x'], '--data_dir=x: is set for each dataset'),
     (['--dct_n', '90'], '--dct_n 90: a window of'),
     (['--only', 'mpii'], "invalid choice: 'mpii'"),

@@ -20,7 +20,7 @@ from utils.common.errors import InputError
 from utils.data.cmu import DATASET
 from utils.data.dataset import find_root
 from utils.data.synthetic import files as synthetic
-from utils.run import best_of, check_owner, find_start, main
+from utils.run import best_of, check_owner, find_start, main, selected_on
 
 SHORT = ['--d_model', '1', '--num_gcn', '1', '--output_n', '10', '--skip_rate', '40', '--batch_size', '8',
          '--epoch', '1', '--cuda_idx', 'cpu', '--warmup_steps', '3']
@@ -221,6 +221,36 @@ def test_going_on_elsewhere_takes_the_best_epoch_along_and_moves_what_is_there(h
     assert resumed['git_revision'] == about['git_revision']
 
 
+def test_a_run_that_has_gone_on_does_not_begin_again_from_an_earlier_checkpoint(here, data, capsys):
+    done, copy = here / 'checkpoint' / 'done', here / 'checkpoint' / 'copy'
+    shutil.copy(done / checkpoint.LAST, here / 'early.pth.tar')
+    words = ['--data_dir', str(data), *SHORT[:-6], '--epoch', '2', '--cuda_idx', 'cpu', '--warmup_steps', '3',
+             '--no_test', '--is_load', '--ckpt', 'early.pth.tar', '--exp']
+    assert main(DATASET, DEFAULTS, [*words, 'copy']) == 0
+    assert main(DATASET, DEFAULTS, [*words, 'done']) == 0, 'done has not gone on from it'
+    before = content(copy), content(done)
+    for folder in ('copy', 'done'):
+        assert main(DATASET, DEFAULTS, [*words, folder]) == 2
+        said = capsys.readouterr().err
+        assert 'this run has gone on to epoch 3, step 0, in ' in said and 'leave out --ckpt' in said
+    assert (content(copy), content(done)) == before and not copy.with_name('copy.1').exists()
+    (copy / checkpoint.LAST).write_bytes(b'damaged')
+    assert start_of('--is_load', '--ckpt', 'early.pth.tar', '--exp', 'copy', *words[2:-5]).folder == copy
+
+
+def test_what_chose_the_epoch_of_a_checkpoint_is_said_as_it_was():
+    epochs = [{'epoch': k, 'validation': error} for k, error in enumerate((3.0, 1.0, 2.0), start=1)]
+
+    def said(epoch, refit=False, **more):
+        saved = {'epoch': epoch, 'history': epochs[:epoch], 'best': epochs[min(epoch, 2) - 1]} | more
+        return selected_on(Opened(saved, {'refit': refit, 'epoch': 3}, ''))
+
+    assert said(2) == said(2, best=None) == said(2, progress={'step': 0}) == 'validation'
+    assert said(3) == said(2, progress={'step': 5}) == 'no data (named with --ckpt)'
+    assert said(3, refit=True, best=epochs[2]) == 'no data (the last of a refit)'
+    assert said(2, refit=True) == 'no data (stopped in the middle of a refit)'
+
+
 def test_best_and_last_are_of_one_run(here):
     done = here / 'checkpoint' / 'done'
     last = checkpoint.load(done / checkpoint.LAST)
@@ -268,6 +298,11 @@ def test_other_frames_are_refused(here, data, capsys, monkeypatch):
         assert f'was made with other frames of {changed} than are in --data_dir' in capsys.readouterr().err
     changed = 'none'
     assert main(DATASET, DEFAULTS, words) == 0
+    last = checkpoint.load(here / 'checkpoint' / 'done' / checkpoint.LAST)
+    assert set(last['data']) == {'train', 'validation'}
+    rewrite(here / 'checkpoint' / 'done' / checkpoint.LAST, data=last['data'] | {'test': 'of_an_earlier_version'})
+    changed = 'test'
+    assert main(DATASET, DEFAULTS, [word for word in words if word != '--no_test']) == 0, 'not trained on'
     rewrite(here / 'checkpoint' / 'done' / checkpoint.LAST, data=None)
     changed = 'train'
     assert main(DATASET, DEFAULTS, words) == 0, 'a checkpoint from before checksums'
@@ -318,6 +353,23 @@ def test_a_run_starts_from_the_weights_of_another(here, data, capsys, monkeypatc
     shutil.rmtree(done)
     assert main(DATASET, DEFAULTS,
                 [*words, '--init', 'done', '--seed', '9', '--exp', 'tuned', '--is_load']) == 0
+
+
+def test_a_run_does_not_move_the_weights_aside_that_it_starts_from(here):
+    for exp in ('done', './checkpoint/done'):
+        with pytest.raises(InputError, match='--init done: lies in .*done, which the new run would have too'):
+            start_of('--init', 'done', '--exp', exp)
+
+
+def test_weights_of_a_refit_spoil_the_validation_of_what_starts_from_them(here, caplog):
+    best = here / 'checkpoint' / 'done' / checkpoint.BEST
+    start_of('--init', 'done', '--exp', 'tuned')
+    assert not caplog.text
+    rewrite(best, options=checkpoint.load(best)['options'] | {'refit': True})
+    start_of('--init', 'done', '--exp', 'tuned', '--refit')
+    assert not caplog.text
+    start_of('--init', 'done', '--exp', 'tuned')
+    assert 'was trained on its validation windows too, with --refit' in caplog.text
 
 
 def test_what_does_not_fit_is_refused_by_name(here, data, capsys):

@@ -16,7 +16,7 @@ import torch
 
 from utils.common.cli import is_out_of_memory
 from utils.common.errors import InputError, check_not_pointer
-from utils.common.files import UNFINISHED, open_regular, whole_file
+from utils.common.files import open_regular, whole_file
 from utils.common.structure import LARGEST, Number, Text, check_like
 from utils.common.untrusted import check_archive
 
@@ -45,7 +45,8 @@ def save(path: Path, state: Checkpoint) -> None:
 
 def keep_previous(path: Path) -> None:
     """Gives the file a second name, so that at no moment there is none by the first."""
-    second = path.with_name(f'.{PREVIOUS}{UNFINISHED}')
+    # Not the name of what `remove_leftovers` removes, which may be called while this goes on.
+    second = path.with_name(f'.{PREVIOUS}.new')
     second.unlink(missing_ok=True)
     try:
         os.link(path, second)

@@ -169,11 +169,12 @@ def difference(pairs: Pairs, *, draws: int = DRAWS, seed: int = SEED) -> Differe
     """Returns second minus first: the mean over windows, then actions, with a 95 % interval.
 
     Both settings are averaged over the same drawn windows. The interval holds the spread of a setting's runs,
-    where there are several.
+    where there are several: those of the two settings are drawn apart, unless they are the same runs.
     """
     settings = (pairs.first, pairs.second)
     drawn = [drawn_means(errors, pairs.action, pairs.unit, draws=draws, seed=seed) for errors in settings]
-    of_both = [over_seeds(means, seed=seed + 1) for means in drawn]
+    seeds = seed + 1, seed + 1 if np.array_equal(*settings) else seed + 2
+    of_both = [over_seeds(means, seed=one) for means, one in zip(drawn, seeds, strict=True)]
     first, second = (mean_over_actions(errors.mean(0), pairs.action) for errors in settings)
     low, high = np.percentile(of_both[1] - of_both[0], INTERVAL, axis=0)
     return Difference(second - first, low, high)

@@ -17,6 +17,7 @@ from utils.evaluate.metrics import ActionTable, up_to_frame
 from utils.evaluate.motion import Motion
 from utils.evaluate.window_errors import WindowErrors
 
+PROTOCOLS = ('all', '256', '8')  # the test windows: all of them, or drawn ones
 # The methods of a run: its network over all joints, the same over the predicted ones, and the baselines.
 NETWORK, PREDICTED, BASELINES = 'KSOF', 'KSOF predicted joints only', ('zero velocity', 'constant velocity')
 
@@ -212,7 +213,7 @@ def check_content(content: Any) -> None:
     def tables(methods: Any) -> dict[str, Any]:
         return dict.fromkeys(methods, table)
 
-    kinds = {'input_n': size, 'epoch': Number(int, 0, 10**6), 'protocol': Text('all|8|256'),
+    kinds = {'input_n': size, 'epoch': Number(int, 0, 10**6), 'protocol': Text('|'.join(PROTOCOLS)),
              'selected_on': text, 'windows': dict.fromkeys(windows, Number(int, 1)),
              'missing_files': [text] * len(files),
              'methods': tables({NETWORK, PREDICTED, *BASELINES, *content['methods']})}

@@ -6,6 +6,7 @@ import csv
 import hashlib
 import io
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,12 +14,14 @@ from utils.common.errors import InputError
 from utils.common.files import remove_leftovers, whole_file, write_text
 from utils.data.dataset import label_frames
 from utils.evaluate import window_errors
-from utils.evaluate.results import PREDICTED, Results, json_text, read_results
+from utils.evaluate.results import PREDICTED, PROTOCOLS, Results, json_text, read_results
 from utils.evaluate.window_errors import WindowErrors
 from utils.report import tables
 from utils.report.motion_table import motion_rows, motion_sentences
 from utils.report.published import EPOCHS, PublishedRow, published_rows
 from utils.report.tables import Block, Heading, Notes, Row, Table, value_table
+
+CSV_FILES = {protocol: f'test_{protocol}_eval.csv' for protocol in PROTOCOLS}
 
 
 def table_frames(results: Results) -> list[int]:
@@ -33,7 +36,7 @@ def write_all(results: Results, folder: Path, of_windows: WindowErrors | None = 
     """Writes results.json and, from it, test_*_eval.csv and results.md; returns the page for the terminal.
 
     of_windows: the errors of every window, written to errors.npz, which results.json names.
-    The files that go with results.json are removed before it is replaced.
+    The files that go with results.json are removed before it is replaced, those of another checkpoint too.
     So the files in the folder agree with each other at every moment, even if this is killed.
 
     Raises InputError if an error is not finite; then the files stay as they were.
@@ -48,10 +51,11 @@ def write_all(results: Results, folder: Path, of_windows: WindowErrors | None = 
     except ValueError:
         raise InputError(f'{folder}: an error is not finite: the network does not predict numbers; '
                          'nothing is written') from None
-    table, page = folder / f'test_{results.protocol}_eval.csv', folder / 'results.md'
-    table.unlink(missing_ok=True)
-    page.unlink(missing_ok=True)
-    (folder / window_errors.FILE).unlink(missing_ok=True)
+    table, page = folder / CSV_FILES[results.protocol], folder / 'results.md'
+    is_other = scored_before(folder) != results.checkpoint.get('sha256')
+    stale = CSV_FILES.values() if is_other else [table.name]
+    for file in (page, folder / window_errors.FILE, *(folder / name for name in stale)):
+        file.unlink(missing_ok=True)
     write_text(folder / 'results.json', content)
     written = read_results(folder / 'results.json')
     if of_windows:
@@ -60,6 +64,13 @@ def write_all(results: Results, folder: Path, of_windows: WindowErrors | None = 
     write_text(table, csv_text(written))
     write_text(page, markdown(written))
     return tables.terminal(blocks(written))
+
+
+def scored_before(folder: Path) -> str | None:
+    """Returns the SHA-256 of the checkpoint that a folder's results are of; None where it is not known."""
+    with suppress(InputError):
+        return read_results(folder / 'results.json').checkpoint.get('sha256')
+    return None
 
 
 def csv_text(results: Results) -> str:

@@ -105,9 +105,10 @@ def draw_curves(history: list[Epoch], path: Path) -> None:
         shown = name if has_paths else name.removesuffix(', fused')
         trained_on = ', trained on' if is_refit and key == 'validation' else ''
         curve(errors, key, color=colour, linestyle=line, linewidth=width, label=shown + trained_on)
+    word = 'kept' if is_refit else 'best'
     errors.plot(best['epoch'], best['validation'], marker='*', markersize=15, linestyle='none', color=BLUE,
                 markeredgecolor='white',
-                label=f'{"kept" if is_refit else "best"}: {best["validation"]:.2f} mm, epoch {best["epoch"]:.0f}')
+                label=f'{word}: {best["validation"]:.2f} mm, epoch {best["epoch"]:.0f}')
     errors.set(ylabel='MPJPE over all predicted frames, mm')
     leave_out_start(errors, history)
     errors.legend(frameon=False, ncols=5, fontsize=9, loc='lower center', bbox_to_anchor=(0.5, 1),
