@@ -300,7 +300,7 @@ def test_other_frames_are_refused(here, data, capsys, monkeypatch):
     assert main(DATASET, DEFAULTS, words) == 0
     last = checkpoint.load(here / 'checkpoint' / 'done' / checkpoint.LAST)
     assert set(last['data']) == {'train', 'validation'}
-    rewrite(here / 'checkpoint' / 'done' / checkpoint.LAST, data=last['data'] | {'test': 'of_an_earlier_version'})
+    rewrite(here / 'checkpoint' / 'done' / checkpoint.LAST, data=last['data'] | {'test': 'earlier'})
     changed = 'test'
     assert main(DATASET, DEFAULTS, [word for word in words if word != '--no_test']) == 0, 'not trained on'
     rewrite(here / 'checkpoint' / 'done' / checkpoint.LAST, data=None)
