@@ -1,4 +1,4 @@
-# make demo       train and score the network on synthetic motion, in some minutes
+# make demo       train and score the network on synthetic motion and draw it, in about eight minutes of one core
 # make look       predict on invented motion with the released weights, and say where the page is, in seconds
 # make test       lint, types, tests
 # make gpu        check this project on a GPU and write a report that can be sent; without one a small run on the CPU
