@@ -105,7 +105,8 @@ def main(argv: Sequence[str] | None) -> None:
     plans = [plan_change(name, seed, words, settings, arguments.runs)
              for seed in arguments.seeds for name in names]
     seeds = arguments.seeds
-    others = [(name, seed) for name in CHANGES if name not in names for seed in seeds]
+    others = [(name, seed) for name in CHANGES if name not in names for seed in seeds
+              if folder_of(arguments.runs, name, seed).exists()]
     strange = {pair for pair in others if not fits(*pair, words, settings, arguments.runs)}
     page, failed = arguments.runs / 'ablations.md', []
     for plan, code in do_runs(plans, evaluate_finished=False):
@@ -135,8 +136,13 @@ def plan_change(name: str, seed: int, words: Sequence[str], settings: Mapping[st
     Raises InputError if a main would refuse the options or the folder holds a run of other settings.
     """
     words = [*words, '--no_test', '--seed', str(seed), *changed_words(CHANGES[name], settings)]
-    run_name = f'{name}_seed{seed}'
-    return plan_run(run_name, DATASET, DEFAULTS, words, (runs / run_name).resolve())
+    folder = folder_of(runs, name, seed)
+    return plan_run(folder.name, DATASET, DEFAULTS, words, folder.resolve())
+
+
+def folder_of(runs: Path, name: str, seed: int) -> Path:
+    """Returns the run folder of a change and a seed."""
+    return runs / f'{name}_seed{seed}'
 
 
 def fits(name: str, seed: int, words: Sequence[str], settings: Mapping[str, Any], runs: Path) -> bool:
@@ -179,7 +185,7 @@ def blocks(runs: Path, seeds: Sequence[int], strange: Container[tuple[str, int]]
 
     strange: change and seed of the runs that are left out.
     """
-    found = {name: [None if (name, seed) in strange else read_run(runs / f'{name}_seed{seed}')
+    found = {name: [None if (name, seed) in strange else read_run(folder_of(runs, name, seed))
                     for seed in seeds] for name in CHANGES}
     cells = [['change', 'parameters', 'epochs', 'minutes', *(f'seed {seed}' for seed in seeds), 'mean',
               'against unchanged', 'acceleration error', 'acceleration', 'bone error', 'gradient of JPS']]

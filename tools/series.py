@@ -16,6 +16,7 @@ import utils.run
 from utils.build import Opened, open_last
 from utils.common import checkpoint
 from utils.common.errors import InputError
+from utils.common.precision import CUDA_ONLY
 from utils.data.dataset import Dataset
 
 log = logging.getLogger('ksof')
@@ -82,9 +83,9 @@ def check_settings(begun: Opened, settings: dict[str, Any], given: Container[str
     begun, path: its last checkpoint.
     given: the options that its words name. The rest of the shape is that of --init, where there is one.
     """
-    shape = [name for name in opt.SHAPE if not settings['init'] or name in given]
+    shape = [name for name in opt.SHAPE if not settings['init'] or name in given or name == 'dataset']
     if not (settings['cuda_idx'].startswith('cuda') and torch.cuda.is_available()):
-        settings = settings | {'amp': False, 'tf32': False}
+        settings = settings | dict.fromkeys(CUDA_ONLY, False)
     checkpoint.check_settings(begun.settings, settings, ('epoch', *shape, *opt.TRAINING), path)
 
 

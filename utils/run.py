@@ -364,7 +364,7 @@ def check_owner(folder: Path, path: Path, opened: Opened) -> str | None:
 def selected_on(opened: Opened) -> str:
     """Returns what chose the epoch of a checkpoint, as the tables say it."""
     saved = opened.saved
-    kept = saved.get('best') or checkpoint.best_entry(saved.get('history', []))
+    kept = checkpoint.best_entry(saved.get('history', []))
     if saved.get('progress', {}).get('step') or not kept or kept['epoch'] != saved['epoch']:
         return 'no data (named with --ckpt)'
     if not opened.settings['refit']:

@@ -224,8 +224,8 @@ def test_going_on_elsewhere_takes_the_best_epoch_along_and_moves_what_is_there(h
 def test_a_run_that_has_gone_on_does_not_begin_again_from_an_earlier_checkpoint(here, data, capsys):
     done, copy = here / 'checkpoint' / 'done', here / 'checkpoint' / 'copy'
     shutil.copy(done / checkpoint.LAST, here / 'early.pth.tar')
-    words = ['--data_dir', str(data), *SHORT[:-6], '--epoch', '2', '--cuda_idx', 'cpu', '--warmup_steps', '3',
-             '--no_test', '--is_load', '--ckpt', 'early.pth.tar', '--exp']
+    words = ['--data_dir', str(data), *SHORT, '--epoch', '2', '--no_test', '--is_load',
+             '--ckpt', 'early.pth.tar', '--exp']
     assert main(DATASET, DEFAULTS, [*words, 'copy']) == 0
     assert main(DATASET, DEFAULTS, [*words, 'done']) == 0, 'done has not gone on from it'
     before = content(copy), content(done)
@@ -239,15 +239,15 @@ def test_a_run_that_has_gone_on_does_not_begin_again_from_an_earlier_checkpoint(
 
 
 def test_what_chose_the_epoch_of_a_checkpoint_is_said_as_it_was():
-    epochs = [{'epoch': k, 'validation': error} for k, error in enumerate((3.0, 1.0, 2.0), start=1)]
-
     def said(epoch, refit=False, **more):
-        saved = {'epoch': epoch, 'history': epochs[:epoch], 'best': epochs[min(epoch, 2) - 1]} | more
+        history = [{'epoch': k, 'validation': error, 'refit': float(refit)}
+                   for k, error in enumerate((3.0, 1.0, 2.0), start=1)][:epoch]
+        saved = {'epoch': epoch, 'history': history} | more
         return selected_on(Opened(saved, {'refit': refit, 'epoch': 3}, ''))
 
     assert said(2) == said(2, best=None) == said(2, progress={'step': 0}) == 'validation'
     assert said(3) == said(2, progress={'step': 5}) == 'no data (named with --ckpt)'
-    assert said(3, refit=True, best=epochs[2]) == 'no data (the last of a refit)'
+    assert said(3, refit=True) == 'no data (the last of a refit)'
     assert said(2, refit=True) == 'no data (stopped in the middle of a refit)'
 
 

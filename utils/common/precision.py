@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 log = logging.getLogger('ksof')
+CUDA_ONLY = ('amp', 'tf32')  # options that are off on other devices
 
 
 def use_tf32(on: bool) -> None:
@@ -34,7 +35,7 @@ def choose_precision(settings: Mapping[str, Any], device: torch.device) -> dict[
     Without CUDA, --amp and --tf32 are switched off, with a warning.
     """
     use_tf32(False)
-    left_out = [name for name in ('amp', 'tf32') if settings[name] and device.type != 'cuda']
+    left_out = [name for name in CUDA_ONLY if settings[name] and device.type != 'cuda']
     for name in left_out:
         log.warning('--%s is for CUDA: left out on %s', name, device)
     return dict(settings) | dict.fromkeys(left_out, False)
